@@ -1,0 +1,14 @@
+//! The nouns of Ashlar and its pure decisions: configuration, inventory, release, wire types, manifests.
+//!
+//! No I/O, no clock, no randomness, no async: every function here gives the same answer to the same question.
+
+pub mod agent_api;
+pub mod bootstrap_api;
+pub mod config;
+pub mod control_plane;
+pub mod event;
+pub mod inventory;
+pub mod keys;
+pub mod node;
+pub mod release;
+pub mod slot;
