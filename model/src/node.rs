@@ -1,0 +1,185 @@
+//! What makes an installed machine a node: `/etc/ashlar/node.json` and the Ignition config that the configuration
+//! server renders for one host.
+
+use crate::bootstrap_api::{Cluster, HostRecord, Role};
+use crate::control_plane::{PRIVATE, PUBLIC};
+use crate::keys::ClusterKeys;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::net::Ipv4Addr;
+
+pub const NODE_FILE: &str = "/etc/ashlar/node.json";
+pub const CLUSTER_KEYS_FILE: &str = "/etc/ashlar/cluster-keys.json";
+pub const IDENTITY_CERTIFICATE: &str = "/etc/ashlar/identity.crt";
+pub const IDENTITY_KEY: &str = "/etc/ashlar/identity.key";
+pub const KUBELET_CONFIG: &str = "/etc/kubernetes/kubelet.yaml";
+pub const KUBELET_ENVIRONMENT: &str = "/etc/ashlar/kubelet.env";
+pub const BOOTSTRAP_KUBECONFIG: &str = "/etc/kubernetes/bootstrap-kubeconfig";
+/// The group of kubelets that hold a bootstrap token.
+pub const BOOTSTRAP_GROUP: &str = "system:bootstrappers:ashlar";
+
+/// `/etc/ashlar/node.json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeFile {
+    pub host: String,
+    pub role: Role,
+    pub address: Ipv4Addr,
+    pub cluster: Cluster,
+    /// Counts installations of this host.
+    pub generation: u32,
+    /// Where orders come from while the cluster is being installed.
+    pub bootstrap_url: Option<String>,
+    pub server_ca_pem: String,
+}
+
+/// What the configuration server knows besides the host.
+pub struct Source<'a> {
+    pub cluster: &'a Cluster,
+    pub keys: &'a ClusterKeys,
+    pub bootstrap_url: Option<String>,
+}
+
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RenderError {
+    #[error("host {0} has no address yet: its agent has not reported one")]
+    NoAddress(String),
+}
+
+/// The Ignition config (spec 3.5) of one host. Holds secrets: only for that host.
+pub fn render_ignition(source: &Source<'_>, host: &HostRecord) -> Result<Value, RenderError> {
+    let address = host.address.ok_or_else(|| RenderError::NoAddress(host.name.clone()))?;
+    let mut files = vec![
+        file("/etc/hostname", &format!("{}\n", host.name), PUBLIC),
+        file("/etc/hosts", &hosts_file(source.cluster, host, address), PUBLIC),
+        file(NODE_FILE, &pretty(&node_file(source, host, address)), PRIVATE),
+        file("/etc/kubernetes/pki/ca.crt", &source.keys.kubernetes_ca.certificate_pem, PUBLIC),
+        file(KUBELET_CONFIG, &pretty(&kubelet_config(Some(source.cluster))), PUBLIC),
+        file(KUBELET_ENVIRONMENT, &kubelet_environment(host, address), PUBLIC),
+        file(BOOTSTRAP_KUBECONFIG, &bootstrap_kubeconfig(source, host), PRIVATE),
+    ];
+    if host.role == Role::Master {
+        files.push(file(CLUSTER_KEYS_FILE, &pretty(source.keys), PRIVATE));
+    }
+    let units: Vec<Value> = ["containerd.service", "ashlar-images.service", "kubelet.service"]
+        .iter()
+        .map(|name| json!({"name": name, "enabled": true}))
+        .collect();
+    let mut config = json!({
+        "ignition": {"version": "3.5.0"},
+        "storage": {
+            "directories": [{"path": "/etc/kubernetes/manifests", "mode": 0o755}],
+            "files": files,
+        },
+        "systemd": {"units": units},
+    });
+    if let Some(key) = &source.cluster.ssh_key {
+        config["passwd"] = json!({"users": [{
+            "name": "core",
+            "groups": ["sudo"],
+            "shell": "/bin/bash",
+            "sshAuthorizedKeys": [key],
+        }]});
+    }
+    Ok(config)
+}
+
+fn node_file(source: &Source<'_>, host: &HostRecord, address: Ipv4Addr) -> NodeFile {
+    NodeFile {
+        host: host.name.clone(),
+        role: host.role,
+        address,
+        cluster: source.cluster.clone(),
+        generation: host.generation,
+        bootstrap_url: source.bootstrap_url.clone(),
+        server_ca_pem: source.keys.install_ca.certificate_pem.clone(),
+    }
+}
+
+/// `None` gives the configuration of a kubelet that only runs static pods.
+pub fn kubelet_config(cluster: Option<&Cluster>) -> Value {
+    let mut config = json!({
+        "apiVersion": "kubelet.config.k8s.io/v1beta1",
+        "kind": "KubeletConfiguration",
+        "containerRuntimeEndpoint": "unix:///run/containerd/containerd.sock",
+        "staticPodPath": "/etc/kubernetes/manifests",
+        "resolvConf": "/etc/resolv.conf",
+        "cgroupDriver": "systemd",
+        "serializeImagePulls": false,
+        // A static pod's file is noticed by inotify; this is the fallback.
+        "fileCheckFrequency": "5s",
+        "nodeStatusUpdateFrequency": "5s",
+        "shutdownGracePeriod": "0s",
+    });
+    let more = match cluster {
+        Some(cluster) => json!({
+            "clusterDNS": [cluster.dns_service_ip()],
+            "clusterDomain": "cluster.local",
+            "rotateCertificates": true,
+            "serverTLSBootstrap": true,
+            "authentication": {
+                "anonymous": {"enabled": false},
+                "webhook": {"enabled": true},
+                "x509": {"clientCAFile": "/etc/kubernetes/pki/ca.crt"},
+            },
+            "authorization": {"mode": "Webhook"},
+        }),
+        None => json!({
+            "authentication": {"anonymous": {"enabled": false}, "webhook": {"enabled": false}},
+            "authorization": {"mode": "AlwaysAllow"},
+            "readOnlyPort": 0,
+            "enableServer": false,
+        }),
+    };
+    if let (Some(config), Value::Object(more)) = (config.as_object_mut(), more) {
+        config.extend(more);
+    }
+    config
+}
+
+fn kubelet_environment(host: &HostRecord, address: Ipv4Addr) -> String {
+    format!(
+        "KUBELET_ARGS=--kubeconfig=/var/lib/kubelet/kubeconfig \
+         --bootstrap-kubeconfig={BOOTSTRAP_KUBECONFIG} --node-ip={address} --hostname-override={}\n",
+        host.name
+    )
+}
+
+/// Nodes reach the API by a hosts entry: no site DNS is needed.
+fn hosts_file(cluster: &Cluster, host: &HostRecord, address: Ipv4Addr) -> String {
+    format!(
+        "127.0.0.1 localhost\n::1 localhost ip6-localhost\n{address} {name} {name}.{domain}\n\
+         {vip} api-int.{domain} api.{domain}\n",
+        name = host.name,
+        domain = cluster.domain(),
+        vip = cluster.api_vip,
+    )
+}
+
+fn bootstrap_kubeconfig(source: &Source<'_>, host: &HostRecord) -> String {
+    pretty(&json!({
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "cluster", "cluster": {
+            "server": format!("https://api-int.{}:6443", source.cluster.domain()),
+            "certificate-authority": "/etc/kubernetes/pki/ca.crt",
+        }}],
+        "users": [{"name": "kubelet-bootstrap", "user": {"token": host.kubelet_token}}],
+        "contexts": [{"name": "bootstrap", "context": {"cluster": "cluster", "user": "kubelet-bootstrap"}}],
+        "current-context": "bootstrap",
+    }))
+}
+
+fn file(path: &str, contents: &str, mode: u32) -> Value {
+    use base64::Engine;
+    let data = base64::engine::general_purpose::STANDARD.encode(contents);
+    json!({
+        "path": path,
+        "mode": mode,
+        "overwrite": true,
+        "contents": {"source": format!("data:;base64,{data}")},
+    })
+}
+
+fn pretty(value: &impl Serialize) -> String {
+    serde_json::to_string_pretty(value).unwrap_or_default()
+}
