@@ -1,0 +1,85 @@
+//! systemd's units (`systemctl`).
+
+use crate::cmd::{self, Cmd};
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("{verb} of unit `{unit}`")]
+    Unit { verb: &'static str, unit: String, source: cmd::Error },
+    #[error("reloading systemd's units")]
+    Reload { source: cmd::Error },
+    #[error("asking systemd to {verb}")]
+    Power { verb: &'static str, source: cmd::Error },
+}
+
+/// Starts a unit and waits until it is started.
+///
+/// # Errors
+/// The unit fails to start.
+pub async fn start(unit: &str) -> Result<(), Error> {
+    act("start", unit).await
+}
+
+/// # Errors
+/// The unit cannot be stopped.
+pub async fn stop(unit: &str) -> Result<(), Error> {
+    act("stop", unit).await
+}
+
+/// # Errors
+/// The unit fails to start again.
+pub async fn restart(unit: &str) -> Result<(), Error> {
+    act("restart", unit).await
+}
+
+/// # Errors
+/// The unit cannot be enabled.
+pub async fn enable(unit: &str) -> Result<(), Error> {
+    act("enable", unit).await
+}
+
+/// Whether a unit is active now.
+///
+/// # Errors
+/// systemd cannot be asked.
+pub async fn is_active(unit: &str) -> Result<bool, Error> {
+    match Cmd::new("systemctl").args(["is-active", "--quiet", unit]).run().await {
+        Ok(_) => Ok(true),
+        Err(error) if error.code().is_some() => Ok(false),
+        Err(source) => Err(Error::Unit { verb: "is-active", unit: unit.to_owned(), source }),
+    }
+}
+
+/// Reads unit files again.
+///
+/// # Errors
+/// systemd cannot be asked.
+pub async fn daemon_reload() -> Result<(), Error> {
+    Cmd::new("systemctl").arg("daemon-reload").run().await.map(drop).map_err(|source| Error::Reload { source })
+}
+
+/// Starts an orderly reboot and returns at once.
+///
+/// # Errors
+/// systemd cannot be asked.
+pub async fn reboot() -> Result<(), Error> {
+    power("reboot").await
+}
+
+/// Starts an orderly power-off and returns at once.
+///
+/// # Errors
+/// systemd cannot be asked.
+pub async fn power_off() -> Result<(), Error> {
+    power("poweroff").await
+}
+
+async fn power(verb: &'static str) -> Result<(), Error> {
+    let run = Cmd::new("systemctl").args(["--no-block", verb]).run().await;
+    run.map(drop).map_err(|source| Error::Power { verb, source })
+}
+
+async fn act(verb: &'static str, unit: &str) -> Result<(), Error> {
+    let run = Cmd::new("systemctl").args([verb, unit]).run().await;
+    run.map(drop).map_err(|source| Error::Unit { verb, unit: unit.to_owned(), source })
+}
