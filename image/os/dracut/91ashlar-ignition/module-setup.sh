@@ -1,0 +1,26 @@
+#!/bin/bash
+# First boot of an installed disk: applies the configuration in the disk's config slot. The program itself
+# (/usr/bin/ashlar-ignition) is appended to the initramfs, so that a new one needs no new initramfs.
+
+check() {
+    return 255
+}
+
+depends() {
+    echo systemd ostree network-manager
+}
+
+installkernel() {
+    hostonly='' instmods ext4
+}
+
+install() {
+    inst_multiple mount umount head cp chmod mkdir systemctl systemd-tmpfiles useradd usermod groupadd
+    inst_libdir_file 'libgcc_s.so*' 'libm.so*' 'libnss_files.so*'
+    inst_simple /etc/ssl/certs/ca-certificates.crt
+    inst_simple "$moddir/90-ashlar.rules" /usr/lib/udev/rules.d/90-ashlar.rules
+    inst_simple "$moddir/ashlar-default.nmconnection" /usr/libexec/ashlar/ashlar-default.nmconnection
+    inst_script "$moddir/first-boot" /usr/libexec/ashlar/first-boot
+    inst_simple "$moddir/ashlar-ignition.service" "$systemdsystemunitdir/ashlar-ignition.service"
+    $SYSTEMCTL -q --root "$initdir" add-requires initrd.target ashlar-ignition.service
+}
