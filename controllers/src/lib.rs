@@ -1,1 +1,11 @@
-//! (being written)
+//! In-cluster controllers, and the parts of them that the bootstrap machine runs before there is a cluster.
+//!
+//! They configure and approve; they never touch a Linux machine (that is the node daemon's).
+
+pub mod apply;
+pub mod config_server;
+pub mod directory;
+pub mod host_object;
+pub mod manifests;
+pub mod nodes;
+pub mod signing;

@@ -1,0 +1,163 @@
+//! What the bootstrap knows, shared between its server and its loop; the durable part survives a power cut.
+
+use ashlar_controllers::directory::Directory;
+use ashlar_model::bootstrap_api::{BootstrapStatus, Bundle, HostRecord, NodeReport, NodeStatus, Phase};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard};
+use std::time::Instant;
+
+pub const BUNDLE: &str = "/var/lib/ashlar/bootstrap/bundle.json";
+const STATE: &str = "/var/lib/ashlar/bootstrap/state.json";
+
+/// Durable: what must not be forgotten over a power cut.
+#[derive(Clone, Serialize, Deserialize)]
+struct Durable {
+    version: u32,
+    hosts: Vec<HostRecord>,
+    /// The engine has asked the bootstrap to go away.
+    finish: bool,
+    finished: bool,
+}
+
+pub struct State {
+    pub bundle: Bundle,
+    pub directory: Directory,
+    started: Instant,
+    path: PathBuf,
+    inner: Mutex<Inner>,
+}
+
+pub struct Inner {
+    durable: Durable,
+    pub phase: Phase,
+    waiting_for: Option<(String, Instant)>,
+    pub fetched: BTreeSet<String>,
+    pub reports: BTreeMap<String, (NodeReport, Instant)>,
+    /// Hosts that have been told that their enrolment is over.
+    pub told: BTreeSet<String>,
+    pub nodes: BTreeMap<String, NodeStatus>,
+    pub orders: BTreeMap<String, ashlar_model::bootstrap_api::NodeOrder>,
+    milestones: Vec<(f64, String)>,
+}
+
+impl State {
+    /// Reads the bundle and, after a restart, what was remembered.
+    pub fn open() -> io::Result<Self> {
+        let bundle: Bundle = serde_json::from_slice(&std::fs::read(BUNDLE)?)?;
+        Self::with(bundle, Path::new(STATE))
+    }
+
+    pub(crate) fn with(bundle: Bundle, path: &Path) -> io::Result<Self> {
+        let durable = match std::fs::read(path) {
+            Ok(bytes) => serde_json::from_slice(&bytes)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Durable { version: 1, hosts: bundle.hosts.clone(), finish: false, finished: false }
+            }
+            Err(error) => return Err(error),
+        };
+        let directory = Directory::new(durable.hosts.clone());
+        let phase = if durable.finished { Phase::Finished } else { Phase::Starting };
+        let inner = Inner {
+            durable,
+            phase,
+            waiting_for: None,
+            fetched: BTreeSet::new(),
+            reports: BTreeMap::new(),
+            told: BTreeSet::new(),
+            nodes: BTreeMap::new(),
+            orders: BTreeMap::new(),
+            milestones: Vec::new(),
+        };
+        Ok(Self { bundle, directory, started: Instant::now(), path: path.into(), inner: Mutex::new(inner) })
+    }
+
+    pub fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Takes what the engine now knows of the hosts; durable before it returns.
+    pub fn replace_hosts(&self, hosts: Vec<HostRecord>) -> io::Result<()> {
+        let mut inner = self.lock();
+        inner.durable.hosts = hosts.clone();
+        self.save(&inner.durable)?;
+        self.directory.replace(hosts);
+        Ok(())
+    }
+
+    pub fn ask_to_finish(&self) -> io::Result<()> {
+        let mut inner = self.lock();
+        inner.durable.finish = true;
+        self.save(&inner.durable)
+    }
+
+    pub fn asked_to_finish(&self) -> bool {
+        self.lock().durable.finish
+    }
+
+    pub fn set_finished(&self) -> io::Result<()> {
+        let mut inner = self.lock();
+        inner.durable.finished = true;
+        self.save(&inner.durable)?;
+        inner.phase = Phase::Finished;
+        inner.waiting_for = None;
+        Ok(())
+    }
+
+    /// A milestone the first time it is reached.
+    pub fn milestone(&self, text: impl Into<String>) {
+        let text = text.into();
+        let mut inner = self.lock();
+        if inner.milestones.iter().all(|(_, known)| *known != text) {
+            tracing::info!(milestone = text);
+            inner.milestones.push((self.started.elapsed().as_secs_f64(), text));
+        }
+    }
+
+    pub fn set_phase(&self, phase: Phase) {
+        let mut inner = self.lock();
+        inner.phase = inner.phase.max(phase);
+    }
+
+    /// Says what is waited for; the clock starts when it changes.
+    pub fn wait_for(&self, what: Option<String>) {
+        let mut inner = self.lock();
+        if inner.waiting_for.as_ref().map(|(known, _)| known) != what.as_ref() {
+            if let Some(what) = &what {
+                tracing::info!(waiting_for = what);
+            }
+            inner.waiting_for = what.map(|what| (what, Instant::now()));
+        }
+    }
+
+    pub fn status(&self) -> BootstrapStatus {
+        let inner = self.lock();
+        BootstrapStatus {
+            phase: inner.phase,
+            waiting_for: inner.waiting_for.as_ref().map(|(what, since)| (what.clone(), since.elapsed().as_secs())),
+            nodes: inner.nodes.clone(),
+            milestones: inner.milestones.clone(),
+        }
+    }
+
+    fn save(&self, durable: &Durable) -> io::Result<()> {
+        write_private(&self.path, &serde_json::to_vec(durable)?)
+    }
+}
+
+/// Writes a file for root alone: a reader sees the old or the new contents, also after a power cut.
+pub fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let temporary = path.with_extension("new");
+    let mut file =
+        std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    std::fs::rename(&temporary, path)?;
+    if let Some(parent) = path.parent() {
+        std::fs::File::open(parent)?.sync_all()?;
+    }
+    Ok(())
+}

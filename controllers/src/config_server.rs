@@ -1,0 +1,157 @@
+//! The configuration server: gives a host its own Ignition config after proof of who it is, and nobody anything
+//! else.
+//!
+//! Proof is the enrolment token together with the key that the token was bound to when the agent first used it.
+
+use crate::directory::Directory;
+use ashlar_model::agent_api::ErrorAnswer;
+use ashlar_model::bootstrap_api::{Cluster, HostRecord, Role};
+use ashlar_model::keys::ClusterKeys;
+use ashlar_model::node::{Source, render_ignition};
+use ashlar_pki::Peer;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Extension, Json, Router};
+use std::sync::Arc;
+
+pub const PORT: u16 = 22623;
+const CONTENT_TYPE: &str = "application/vnd.coreos.ignition+json; version=3.5.0";
+
+#[derive(Clone)]
+pub struct Server {
+    pub directory: Directory,
+    pub cluster: Arc<Cluster>,
+    pub keys: Arc<ClusterKeys>,
+    /// Where nodes report while the cluster is being installed.
+    pub bootstrap_url: Option<String>,
+    /// Told the name of each host that was given its config.
+    pub fetched: Arc<dyn Fn(&str) + Send + Sync>,
+}
+
+pub fn app(server: Server) -> Router {
+    Router::new()
+        .route("/healthz", get(async || "ok"))
+        .route("/config/{role}", get(config))
+        .with_state(server)
+}
+
+async fn config(
+    State(server): State<Server>,
+    Extension(peer): Extension<Peer>,
+    Path(role): Path<String>,
+    headers: HeaderMap,
+) -> Response {
+    let host = match authenticate(&server.directory, &peer, &headers) {
+        Ok(host) => host,
+        Err(refusal) => return refusal.answer(&peer, &role),
+    };
+    if host.role.as_str() != role {
+        return error(
+            StatusCode::FORBIDDEN,
+            format!("host {} is a {}, not a {role}", host.name, host.role.as_str()),
+            None,
+        );
+    }
+    let source =
+        Source { cluster: &server.cluster, keys: &server.keys, bootstrap_url: server.bootstrap_url.clone() };
+    match render_ignition(&source, &host) {
+        Ok(ignition) => {
+            tracing::info!(host = host.name, %peer.address, "configuration given");
+            (server.fetched)(&host.name);
+            ([(header::CONTENT_TYPE, CONTENT_TYPE)], ignition.to_string()).into_response()
+        }
+        Err(cause) => error(
+            StatusCode::SERVICE_UNAVAILABLE,
+            cause.to_string(),
+            Some("the installer tells the address as soon as the host's agent reports; ask again".into()),
+        ),
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Refusal {
+    NoToken,
+    UnknownToken,
+    OtherKey(String),
+    NotEnrolled(String),
+}
+
+impl Refusal {
+    fn answer(&self, peer: &Peer, role: &str) -> Response {
+        tracing::warn!(target: "audit", %peer.address, role, refusal = ?self, "configuration refused");
+        error(
+            StatusCode::UNAUTHORIZED,
+            "this host has not proven who it is".into(),
+            Some("boot it from the medium that the installer made for it".into()),
+        )
+    }
+}
+
+fn authenticate(directory: &Directory, peer: &Peer, headers: &HeaderMap) -> Result<HostRecord, Refusal> {
+    let token = bearer(headers).ok_or(Refusal::NoToken)?;
+    let host = directory.by_token(&ashlar_pki::token_sha256(token)).ok_or(Refusal::UnknownToken)?;
+    match &host.key_sha256 {
+        None => Err(Refusal::NotEnrolled(host.name)),
+        Some(key) if Some(key) == peer.key_sha256.as_ref() && host.role != Role::Bootstrap => Ok(host),
+        Some(_) => Err(Refusal::OtherKey(host.name)),
+    }
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    headers.get(header::AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")
+}
+
+pub fn error(status: StatusCode, error: String, hint: Option<String>) -> Response {
+    (status, Json(ErrorAnswer { error, hint })).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn host() -> HostRecord {
+        HostRecord {
+            name: "master-1".into(),
+            role: Role::Master,
+            boot_mac: "52:54:00:00:00:01".into(),
+            address: None,
+            token_sha256: ashlar_pki::token_sha256("secret"),
+            key_sha256: Some("key".into()),
+            generation: 1,
+            kubelet_token: "abcdef.0123456789abcdef".into(),
+        }
+    }
+
+    fn ask(token: Option<&str>, key: Option<&str>) -> Result<String, Refusal> {
+        let directory = Directory::new(vec![host()]);
+        let peer = Peer {
+            address: ([192, 0, 2, 1], 1).into(),
+            key_sha256: key.map(ToOwned::to_owned),
+            install_name: None,
+        };
+        let mut headers = HeaderMap::new();
+        if let Some(token) = token {
+            headers.insert(header::AUTHORIZATION, format!("Bearer {token}").parse().expect("a header"));
+        }
+        authenticate(&directory, &peer, &headers).map(|host| host.name)
+    }
+
+    #[test]
+    fn token_and_key_together_prove_a_host() {
+        assert_eq!(ask(Some("secret"), Some("key")), Ok("master-1".into()));
+    }
+
+    #[test]
+    fn a_stolen_token_is_worth_nothing_without_the_key() {
+        assert_eq!(ask(Some("secret"), Some("other")), Err(Refusal::OtherKey("master-1".into())));
+        assert_eq!(ask(Some("secret"), None), Err(Refusal::OtherKey("master-1".into())));
+    }
+
+    #[test]
+    fn a_stranger_gets_nothing() {
+        assert_eq!(ask(None, Some("key")), Err(Refusal::NoToken));
+        assert_eq!(ask(Some("guess"), Some("key")), Err(Refusal::UnknownToken));
+    }
+}

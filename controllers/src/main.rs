@@ -1,0 +1,108 @@
+//! `ashlar-controllers`: what runs on the masters of an installed cluster.
+
+use anyhow::Context;
+use ashlar_controllers::{config_server, directory::Directory, host_object, nodes, signing};
+use ashlar_model::keys::ClusterKeys;
+use ashlar_model::node::{CLUSTER_KEYS_FILE, NODE_FILE, NodeFile};
+use ashlar_pki::tls::{self, Clients};
+use ashlar_pki::{Leaf, issue};
+use clap::{Parser, Subcommand};
+use kube::{Api, Client};
+use std::net::Ipv4Addr;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// How often hosts are read again and nodes are labelled.
+const RESYNC: Duration = Duration::from_secs(5);
+
+#[derive(Parser)]
+#[command(name = "ashlar-controllers", version, about = "Ashlar's controllers in the cluster")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Approves node certificates and serves the configuration of later hosts
+    Run,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    tracing_subscriber::fmt().with_env_filter("info").with_writer(std::io::stderr).init();
+    let Arguments { command: Command::Run } = Arguments::parse();
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+async fn run() -> anyhow::Result<()> {
+    let node: NodeFile = read(NODE_FILE)?;
+    let keys: ClusterKeys = read(CLUSTER_KEYS_FILE)?;
+    let client = Client::try_default().await.context("reaching the API server")?;
+    let directory = Directory::default();
+    let stop = CancellationToken::new();
+    let server = tokio::spawn(serve(node, keys, directory.clone(), stop.clone()));
+    tokio::select! {
+        result = signing::run(client.clone(), directory.clone()) => result.context("watching signing requests")?,
+        result = resync(client, directory) => result?,
+        result = server => result.context("serving configurations")??,
+        _ = terminated() => {}
+    }
+    stop.cancel();
+    Ok(())
+}
+
+async fn serve(node: NodeFile, keys: ClusterKeys, directory: Directory, stop: CancellationToken) -> anyhow::Result<()> {
+    let cluster = node.cluster;
+    let names = vec![format!("api-int.{}", cluster.domain()), format!("api.{}", cluster.domain())];
+    let addresses = vec![cluster.api_vip.into(), node.address.into()];
+    let identity = issue(&keys.install_ca, &Leaf::server("configuration server", names, addresses))
+        .context("minting the configuration server's certificate")?;
+    let config = tls::server(&identity, Clients::AnyKey)?;
+    let authority = keys.install_ca.certificate_pem.clone();
+    let listener = tokio::net::TcpListener::bind((Ipv4Addr::UNSPECIFIED, config_server::PORT))
+        .await
+        .with_context(|| format!("listening on port {}", config_server::PORT))?;
+    let router = config_server::app(config_server::Server {
+        directory,
+        cluster: Arc::new(cluster),
+        keys: Arc::new(keys),
+        bootstrap_url: None,
+        fetched: Arc::new(|_| ()),
+    });
+    ashlar_pki::serve(listener, config, authority, router, stop).await;
+    Ok(())
+}
+
+async fn resync(client: Client, directory: Directory) -> anyhow::Result<()> {
+    let api = Api::all(client.clone());
+    let mut interval = tokio::time::interval(RESYNC);
+    loop {
+        interval.tick().await;
+        if let Err(error) = host_object::load(&client, &directory).await {
+            tracing::warn!(%error, "reading hosts");
+        }
+        if let Err(error) = nodes::label(&api, &directory).await {
+            tracing::warn!(%error, "labelling nodes");
+        }
+    }
+}
+
+fn read<T: serde::de::DeserializeOwned>(path: &str) -> anyhow::Result<T> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("reading {path}"))?;
+    serde_json::from_str(&text).with_context(|| format!("understanding {path}"))
+}
+
+async fn terminated() -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    signal(SignalKind::terminate())?.recv().await;
+    Ok(())
+}
