@@ -1,1 +1,56 @@
-fn main() {}
+//! The program on a host: discovers and installs in the live system, brings images into containerd, keeps an
+//! installed node as it was ordered to be.
+
+mod backoff;
+mod console;
+mod disk;
+mod durable;
+mod failure;
+mod images;
+mod live;
+mod node;
+
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+#[derive(Parser)]
+#[command(name = "ashlar-agent", version, about)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// In the live system: enrol with the engine and do its tasks.
+    Live,
+    /// On an installed machine: keep it as ordered.
+    Node,
+    /// Import the container images that the operating system carries.
+    ImportImages,
+}
+
+fn main() -> std::process::ExitCode {
+    let arguments = Arguments::parse();
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    // The journal adds the time.
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).without_time().init();
+    // Fails only when a provider is installed already, which is as good.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    match run(&arguments.command) {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            std::process::ExitCode::from(2)
+        }
+    }
+}
+
+#[tokio::main]
+async fn run(command: &Command) -> anyhow::Result<()> {
+    match command {
+        Command::Live => live::run().await,
+        Command::Node => node::run().await,
+        Command::ImportImages => images::import().await,
+    }
+}

@@ -1,0 +1,144 @@
+//! Writes the operating system to a disk. The order is what makes an interruption harmless: the first MiB is zeroed
+//! first and written last, when everything else, config slot included, is durable. Boot code (sector 0) is the very
+//! last write, and a disk keeps or loses one sector as a whole.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ashlar_host::cmd::Cmd;
+use ashlar_host::inventory::Machine;
+use ashlar_model::agent_api::{InstallTask, TaskResult};
+use ashlar_model::release::DiskImage;
+use ashlar_model::slot::{self, Slot, SlotSecret};
+
+use super::check::{self, Expected};
+use super::device::Device;
+use super::table::{self, Range, Table};
+use super::{DiskError, MIB, Report, chunks, say, wipe};
+use crate::failure::Failure;
+
+const SECTOR: usize = 512;
+
+/// The medium's files, and who the host is.
+pub struct Source {
+    pub image: PathBuf,
+    pub manifest: PathBuf,
+    pub host: String,
+    pub secret: SlotSecret,
+}
+
+pub async fn run(
+    machine: &Machine,
+    source: Source,
+    task: &InstallTask,
+    report: &Report,
+) -> Result<TaskResult, Failure> {
+    let started = Instant::now();
+    let serial = task.disk_serial.as_deref();
+    let expected = Expected { disk: &task.disk, serial, size_bytes: task.disk_size_bytes };
+    let disk = check::target(machine, &expected, task.wipe_consent).await?;
+    if disk.sector_size != 512 {
+        let cause = format!("{} has sectors of {} bytes; the release's image has 512", disk.name, disk.sector_size);
+        return Err(Failure::new("check", cause).hint("set the disk to 512-byte sectors, or choose another one"));
+    }
+    let manifest = read_manifest(&source.manifest)?;
+    let slot = Slot {
+        host: source.host,
+        ignition: task.ignition.clone(),
+        server_ca_pem: task.server_ca_pem.clone(),
+        secret: Some(source.secret),
+    };
+    let bytes = manifest.size;
+    let job = Job { disk: disk.name.clone().into(), image: source.image, manifest, slot, verify: task.verify };
+    install(Arc::new(job), report).await?;
+    Ok(TaskResult::Installed { disk: disk.name, bytes, seconds: started.elapsed().as_secs_f64() })
+}
+
+fn read_manifest(path: &Path) -> Result<DiskImage, Failure> {
+    let bytes = std::fs::read(path).map_err(|error| {
+        Failure::new("check", format!("reading {}: {error}", path.display()))
+            .hint("the virtual medium is gone or unreadable: reset the machine and let it boot the medium again")
+    })?;
+    serde_json::from_slice(&bytes)
+        .map_err(|error| Failure::new("check", format!("reading {}: {error}", path.display())))
+}
+
+/// The write path, on a disk or a file. What blocks runs on threads of its own: progress is told meanwhile.
+async fn install(job: Arc<Job>, report: &Report) -> Result<(), Failure> {
+    let table = blocking(&job, report, |job, report| write_image(job, report)).await?;
+    make_var(&job.disk, table.var, report).await?;
+    blocking(&job, report, move |job, report| finish(&job.disk, &table, &job.slot, report)).await
+}
+
+struct Job {
+    disk: PathBuf,
+    image: PathBuf,
+    manifest: DiskImage,
+    slot: Slot,
+    verify: bool,
+}
+
+async fn blocking<T: Send + 'static>(
+    job: &Arc<Job>,
+    report: &Report,
+    act: impl FnOnce(&Job, &Report) -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    let (job, report) = (Arc::clone(job), Arc::clone(report));
+    tokio::task::spawn_blocking(move || act(&job, &report)).await.map_err(Failure::during("write"))?
+}
+
+fn write_image(job: &Job, report: &Report) -> Result<Table, Failure> {
+    let Job { disk: path, manifest, .. } = job;
+    let device = Device::open(path).map_err(DiskError::during("wipe"))?;
+    let need = manifest.size + table::VAR_MINIMUM + 2 * MIB;
+    if device.size() < need {
+        let have = device.size();
+        return Err(DiskError::during("check")(DiskError::TooSmall { path: path.to_owned(), have, need }));
+    }
+    say(report, "wipe", None, "wiping old signatures").map_err(DiskError::during("wipe"))?;
+    wipe::erase(&device).map_err(DiskError::during("wipe"))?;
+    let first = chunks::write(&job.image, manifest, &device, report).map_err(DiskError::during("write"))?;
+    let table = table::build(&first, device.size(), path).map_err(DiskError::during("table"))?;
+    say(report, "write", None, "flushing").map_err(DiskError::during("write"))?;
+    device.sync().map_err(DiskError::during("write"))?;
+    if job.verify {
+        chunks::verify(&first, manifest, &device, report).map_err(DiskError::during("verify"))?;
+    }
+    Ok(table)
+}
+
+/// mke2fs claims the disk for itself, so ours is closed by now. It flushes before it exits.
+async fn make_var(path: &Path, var: Range, report: &Report) -> Result<(), Failure> {
+    say(report, "var", None, "making the filesystem for /var").map_err(DiskError::during("var"))?;
+    let extended = format!("offset={},lazy_itable_init=1,lazy_journal_init=1,nodiscard", var.start);
+    let mke2fs = Cmd::new("mke2fs").args(["-t", "ext4", "-q", "-L", "var", "-E", &extended, "-F"]);
+    let mke2fs = mke2fs.arg(path).arg(format!("{}k", var.size / 1024)).timeout(Duration::from_secs(600));
+    mke2fs.run().await.map(drop).map_err(Failure::during("var"))
+}
+
+fn finish(path: &Path, table: &Table, slot: &Slot, report: &Report) -> Result<(), Failure> {
+    let failed = DiskError::during("finish");
+    say(report, "finish", None, "writing configuration and boot record").map_err(&failed)?;
+    write_ends(path, table, slot, report).map_err(failed)
+}
+
+fn write_ends(path: &Path, table: &Table, slot: &Slot, report: &Report) -> Result<(), DiskError> {
+    let device = Device::open(path)?;
+    device.write(table.slot.start, &slot::encode(slot)?)?;
+    device.write(table.tail_start, &table.tail)?;
+    device.sync()?;
+    say(report, "finish", None, "making the disk bootable")?;
+    device.write(SECTOR as u64, &table.head[SECTOR..])?;
+    device.sync()?;
+    device.write(0, &table.head[..SECTOR])?;
+    device.sync()?;
+    device.forget_cache();
+    let mut head = vec![0; MIB as usize];
+    device.read(0, &mut head)?;
+    if head == table.head { Ok(()) } else { Err(DiskError::Verify { chunk: 0, path: path.to_owned() }) }
+}
+
+#[cfg(test)]
+#[path = "install_tests.rs"]
+mod tests;

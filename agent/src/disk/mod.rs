@@ -1,0 +1,82 @@
+//! Disks: checking the target, wiping, writing the image, the partition table. Everything works on the whole disk by
+//! offsets; no partition device is ever needed. A plain file works as well as a block device.
+
+pub mod check;
+mod chunks;
+pub mod device;
+pub mod install;
+mod table;
+pub mod wipe;
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use ashlar_model::agent_api::Progress;
+
+use crate::failure::{Failure, chain};
+
+pub const MIB: u64 = 1 << 20;
+
+/// Takes each step of progress; `false` asks the work to stop.
+pub type Report = Arc<dyn Fn(Progress) -> bool + Send + Sync>;
+
+#[derive(Debug, thiserror::Error)]
+pub enum DiskError {
+    #[error("opening {path}")]
+    Open { path: PathBuf, source: io::Error },
+    #[error("reading {path} at byte {offset}")]
+    Read { path: PathBuf, offset: u64, source: io::Error },
+    #[error("writing {path} at byte {offset}")]
+    Write { path: PathBuf, offset: u64, source: io::Error },
+    #[error("flushing {path}")]
+    Flush { path: PathBuf, source: io::Error },
+    #[error("chunk {chunk} of the medium's disk image does not have the SHA-256 that its manifest says")]
+    Medium { chunk: usize },
+    #[error("chunk {chunk} of {path} is not what was written")]
+    Verify { chunk: usize, path: PathBuf },
+    #[error("the disk image's manifest is wrong: {0}")]
+    Manifest(String),
+    #[error("{path} has {have} bytes; the release needs at least {need}")]
+    TooSmall { path: PathBuf, have: u64, need: u64 },
+    #[error("the partition table")]
+    Table(#[from] gptman::Error),
+    #[error("the config slot")]
+    Slot(#[from] ashlar_model::slot::SlotError),
+    #[error("stopped")]
+    Stopped,
+}
+
+impl DiskError {
+    fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Open { source, .. } if source.raw_os_error() == Some(libc::EBUSY) => {
+                Some("something on this machine uses the disk: a mount, a RAID or LVM volume")
+            }
+            Self::Read { .. } | Self::Write { .. } | Self::Flush { .. } => {
+                Some("see the kernel's messages for errors of the disk or of the virtual medium")
+            }
+            Self::Medium { .. } => Some("the virtual medium was read wrongly: check the link between BMC and engine"),
+            Self::Verify { .. } => Some("the disk does not keep what it is given: replace it"),
+            Self::TooSmall { .. } => Some("choose a larger disk with rootDeviceHints"),
+            _ => None,
+        }
+    }
+
+    /// For `map_err`.
+    pub fn during(phase: &'static str) -> impl Fn(Self) -> Failure {
+        move |error| {
+            let failure = Failure::new(phase, chain(&error));
+            match error.hint() {
+                Some(hint) => failure.hint(hint),
+                None => failure,
+            }
+        }
+    }
+}
+
+/// Passes progress on; an error when the work is to stop.
+fn say(report: &Report, phase: &str, bytes: Option<(u64, u64)>, message: &str) -> Result<(), DiskError> {
+    let progress = Progress { phase: phase.to_owned(), bytes, message: message.to_owned() };
+    if report(progress) { Ok(()) } else { Err(DiskError::Stopped) }
+}

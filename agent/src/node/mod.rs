@@ -1,0 +1,133 @@
+//! The node daemon: while the cluster is being installed it reports once a second and makes true what it is ordered
+//! to be; afterwards it keeps certificates fresh. Works from its last order when no server answers.
+
+mod apply;
+mod leaves;
+mod order;
+mod probe;
+mod server;
+mod slot;
+mod vrrp;
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use ashlar_host::inventory::Machine;
+use ashlar_model::bootstrap_api::{NodeOrder, NodeReport};
+use ashlar_model::keys::{ClusterKeys, KeyPair};
+use ashlar_model::node::{CLUSTER_KEYS_FILE, IDENTITY_CERTIFICATE, IDENTITY_KEY, NODE_FILE, NodeFile};
+use serde::de::DeserializeOwned;
+
+use crate::durable;
+use crate::failure::chain;
+
+const ORDER_FILE: &str = "/var/lib/ashlar/node/order.json";
+/// How often what time alone changes (certificates) is looked at.
+const HOUSEKEEPING: Duration = Duration::from_secs(60);
+
+pub async fn run() -> anyhow::Result<()> {
+    let file: NodeFile = read_json(Path::new(NODE_FILE))?;
+    let keys = Path::new(CLUSTER_KEYS_FILE);
+    let keys: Option<ClusterKeys> = if keys.exists() { Some(read_json(keys)?) } else { None };
+    let server = match &file.bootstrap_url {
+        Some(url) => Some(server::Server::new(url, &file.server_ca_pem, &identity()?)?),
+        None => None,
+    };
+    let order = read_json(Path::new(ORDER_FILE)).unwrap_or_default();
+    let node = apply::Node::new(Path::new("/"), file, keys)?;
+    Daemon { node, server, order, applied: None, slot_is_wiped: false }.run().await
+}
+
+struct Daemon {
+    node: apply::Node,
+    server: Option<server::Server>,
+    order: NodeOrder,
+    /// When `order` was last made true in full; `None` when it has to be done now.
+    applied: Option<Instant>,
+    slot_is_wiped: bool,
+}
+
+impl Daemon {
+    async fn run(mut self) -> anyhow::Result<()> {
+        loop {
+            let trouble = self.make_it_so().await;
+            let pause = self.report(trouble).await;
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// Returns what went wrong; it is tried again in the next round.
+    async fn make_it_so(&mut self) -> Option<String> {
+        if self.applied.is_some_and(|when| when.elapsed() < HOUSEKEEPING) {
+            return None;
+        }
+        let outcome = self.apply().await;
+        match outcome {
+            Ok(()) => {
+                self.applied = Some(Instant::now());
+                None
+            }
+            Err(error) => {
+                tracing::error!(error = format!("{error:#}"), "the order is not applied");
+                Some(format!("{error:#}"))
+            }
+        }
+    }
+
+    async fn apply(&mut self) -> anyhow::Result<()> {
+        self.node.apply(&self.order)?;
+        vrrp::apply(self.node.file(), &self.order).await?;
+        if self.order.enrolment_over && !self.slot_is_wiped {
+            let wiped = tokio::task::spawn_blocking(|| slot::wipe_secret(&Machine::default()));
+            wiped.await.context("wiping the config slot")??;
+            self.slot_is_wiped = true;
+        }
+        Ok(())
+    }
+
+    /// Tells the server how we are, takes its order, and says how long to wait.
+    async fn report(&mut self, trouble: Option<String>) -> Duration {
+        let Some(server) = &mut self.server else { return HOUSEKEEPING };
+        let health = probe::probe(&self.order).await;
+        let report = NodeReport {
+            host: self.node.file().host.clone(),
+            address: Some(self.node.file().address),
+            etcd_started: health.etcd_started,
+            api_ready: health.api_ready,
+            keepalived_running: health.keepalived_running,
+            revision: if self.order.control_plane && self.applied.is_some() { self.order.revision } else { 0 },
+            message: trouble.unwrap_or_default(),
+        };
+        match server.report(&report).await {
+            Ok(new) => self.take(&new),
+            Err(error) => tracing::debug!(error = chain(&error), "no order"),
+        }
+        self.server.as_ref().map_or(HOUSEKEEPING, |server| server.pause(self.order.enrolment_over))
+    }
+
+    /// Kept before it is acted upon: a reboot goes on with it.
+    fn take(&mut self, new: &NodeOrder) {
+        let order = order::merge(&self.order, new);
+        if order == self.order {
+            return;
+        }
+        tracing::info!(?order, "a new order");
+        let text = serde_json::to_vec_pretty(&order).unwrap_or_default();
+        if let Err(error) = durable::write(Path::new(ORDER_FILE), &text, 0o600) {
+            tracing::error!(error = chain(&error), "the order would not survive a reboot");
+        }
+        self.order = order;
+        self.applied = None;
+    }
+}
+
+fn identity() -> anyhow::Result<KeyPair> {
+    let read = |path: &str| std::fs::read_to_string(path).with_context(|| format!("reading {path}"));
+    Ok(KeyPair { certificate_pem: read(IDENTITY_CERTIFICATE)?, private_key_pem: read(IDENTITY_KEY)? })
+}
+
+fn read_json<T: DeserializeOwned>(path: &Path) -> anyhow::Result<T> {
+    let text = std::fs::read(path).with_context(|| format!("reading {}", path.display()))?;
+    serde_json::from_slice(&text).with_context(|| format!("reading the JSON of {}", path.display()))
+}

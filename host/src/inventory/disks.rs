@@ -1,0 +1,229 @@
+//! Disks from `/sys/block`. What is on them is read by `contents`.
+
+use std::path::{Path, PathBuf};
+
+use ashlar_model::inventory::Disk;
+
+use super::Machine;
+
+/// Block devices that are no disks to install to.
+const SKIPPED: &[&str] = &["loop", "ram", "zram", "sr", "fd", "dm-", "md", "nbd", "zd", "mtdblock", "drbd", "rbd"];
+
+/// All disks, ordered by name, without their contents.
+pub fn list(machine: &Machine) -> Vec<Disk> {
+    let Ok(entries) = std::fs::read_dir(machine.path("sys/block")) else { return Vec::new() };
+    let mut names: Vec<String> =
+        entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
+    names.sort();
+    names.iter().filter_map(|name| describe(machine, name)).collect()
+}
+
+/// One disk by its kernel name (`vda`), when it is a disk and has a size.
+pub fn describe(machine: &Machine, kernel_name: &str) -> Option<Disk> {
+    if SKIPPED.iter().any(|prefix| kernel_name.starts_with(prefix)) {
+        return None;
+    }
+    let at = format!("sys/block/{kernel_name}");
+    let text = |file: &str| machine.text(format!("{at}/{file}"));
+    let flag = |file: &str| text(file).is_some_and(|value| value != "0");
+    let size_bytes = text("size")?.parse::<u64>().ok()? * 512;
+    if size_bytes == 0 || flag("hidden") {
+        return None;
+    }
+    let name = format!("/dev/{}", kernel_name.replace('!', "/"));
+    Some(Disk {
+        links: links(machine, &name),
+        size_bytes,
+        sector_size: text("queue/logical_block_size").and_then(|value| value.parse().ok()).unwrap_or(512),
+        serial: serial(machine, &at),
+        wwn: wwn(machine, &at),
+        model: machine.first_text(&[format!("{at}/device/model"), format!("{at}/model")]),
+        vendor: machine.first_text(&[format!("{at}/device/vendor"), format!("{at}/vendor")]).filter(real_vendor),
+        hctl: hctl(machine, &at),
+        rotational: flag("queue/rotational") || flag("rotational"),
+        removable: flag("removable"),
+        read_only: flag("ro"),
+        contents: Vec::new(),
+        name,
+    })
+}
+
+/// The kernel name of a device path: `/dev/vda` is `vda`, `/dev/cciss/c0d0` is `cciss!c0d0`.
+pub fn kernel_name(device: &str) -> String {
+    device.strip_prefix("/dev/").unwrap_or(device).replace('/', "!")
+}
+
+/// Virtio's "vendor" is a PCI number, which says nothing.
+fn real_vendor(vendor: &String) -> bool {
+    !vendor.starts_with("0x")
+}
+
+fn serial(machine: &Machine, at: &str) -> Option<String> {
+    let plain = [format!("{at}/device/serial"), format!("{at}/serial")];
+    machine.first_text(&plain).or_else(|| page_80(machine, at)).or_else(|| from_udev(machine, at, "ID_SERIAL_SHORT"))
+}
+
+/// SCSI vital product data, page 0x80: four bytes of header, then the unit's serial number.
+fn page_80(machine: &Machine, at: &str) -> Option<String> {
+    let bytes = std::fs::read(machine.path(format!("{at}/device/vpd_pg80"))).ok()?;
+    let text = String::from_utf8_lossy(bytes.get(4..)?).trim_matches(['\0', ' ', '\n']).to_owned();
+    (!text.is_empty()).then_some(text)
+}
+
+fn from_udev(machine: &Machine, at: &str, key: &str) -> Option<String> {
+    let number = machine.text(format!("{at}/dev"))?;
+    let database = machine.text(format!("run/udev/data/b{number}"))?;
+    let prefix = format!("E:{key}=");
+    database.lines().find_map(|line| line.strip_prefix(&prefix)).map(str::to_owned)
+}
+
+/// In the form that root device hints use: `0x5000c500…`; NVMe's `eui.…` stays as it is.
+fn wwn(machine: &Machine, at: &str) -> Option<String> {
+    let raw = machine.first_text(&[format!("{at}/device/wwid"), format!("{at}/wwid")])?;
+    if let Some(number) = raw.strip_prefix("naa.") {
+        return Some(format!("0x{}", number.to_lowercase()));
+    }
+    (raw.starts_with("eui.") || raw.starts_with("nvme.") || raw.starts_with("uuid.")).then_some(raw)
+}
+
+fn hctl(machine: &Machine, at: &str) -> Option<String> {
+    let device = std::fs::read_link(machine.path(format!("{at}/device"))).ok()?;
+    let name = device.file_name()?.to_str()?;
+    let parts: Vec<&str> = name.split(':').collect();
+    (parts.len() == 4 && parts.iter().all(|part| part.parse::<u64>().is_ok())).then(|| name.to_owned())
+}
+
+fn links(machine: &Machine, device: &str) -> Vec<String> {
+    let mut links = Vec::new();
+    for folder in ["dev/disk/by-id", "dev/disk/by-path"] {
+        let Ok(entries) = std::fs::read_dir(machine.path(folder)) else { continue };
+        for entry in entries.filter_map(Result::ok) {
+            if resolves_to(&entry.path(), device) {
+                links.push(format!("/{folder}/{}", entry.file_name().to_string_lossy()));
+            }
+        }
+    }
+    links.sort();
+    links
+}
+
+/// The link's text is resolved by hand, so that it works below another root.
+fn resolves_to(link: &Path, device: &str) -> bool {
+    let Ok(target) = std::fs::read_link(link) else { return false };
+    let target = if target.is_absolute() { target } else { PathBuf::from("/dev/disk/by-x").join(target) };
+    let mut plain = PathBuf::new();
+    for part in target.components() {
+        match part {
+            std::path::Component::ParentDir => drop(plain.pop()),
+            other => plain.push(other),
+        }
+    }
+    plain == Path::new(device)
+}
+
+/// Who uses a disk, in words; empty when nobody does.
+pub fn users(machine: &Machine, device: &str) -> Vec<String> {
+    let name = kernel_name(device);
+    let at = machine.path(format!("sys/block/{name}"));
+    let mut users = holders(&at);
+    for entry in std::fs::read_dir(&at).into_iter().flatten().filter_map(Result::ok) {
+        if entry.file_name().to_string_lossy().starts_with(&name) {
+            users.extend(holders(&entry.path()));
+        }
+    }
+    let mounts = machine.text("proc/self/mountinfo").unwrap_or_default();
+    users.extend(mounts.lines().filter_map(|line| mounted_from(line, device)));
+    let swaps = machine.text("proc/swaps").unwrap_or_default();
+    let swaps = swaps.lines().skip(1).filter_map(|line| line.split_whitespace().next());
+    users.extend(swaps.filter(|swap| is_part_of(swap, device)).map(|swap| format!("swap on {swap}")));
+    users
+}
+
+fn holders(at: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(at.join("holders")).into_iter().flatten().filter_map(Result::ok);
+    entries.map(|entry| format!("held by {}", entry.file_name().to_string_lossy())).collect()
+}
+
+/// `… <mount point> <options> … - <type> <source> <options>` (proc(5)).
+fn mounted_from(line: &str, device: &str) -> Option<String> {
+    let (mount, filesystem) = line.split_once(" - ")?;
+    let source = filesystem.split(' ').nth(1)?;
+    let point = mount.split(' ').nth(4)?;
+    is_part_of(source, device).then(|| format!("{source} is mounted on {point}"))
+}
+
+/// Whether `name` is the disk itself or one of its partitions (`/dev/sda1`, `/dev/nvme0n1p1`).
+fn is_part_of(name: &str, device: &str) -> bool {
+    let Some(rest) = name.strip_prefix(device) else { return false };
+    let ends_in_digit = device.ends_with(|c: char| c.is_ascii_digit());
+    let number = if ends_in_digit && !rest.is_empty() { rest.strip_prefix('p') } else { Some(rest) };
+    number.is_some_and(|number| number.chars().all(|c| c.is_ascii_digit()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn machine(files: &[(&str, &str)]) -> (tempfile::TempDir, Machine) {
+        let dir = tempfile::tempdir().expect("a folder");
+        for (path, text) in files {
+            let path = dir.path().join(path);
+            std::fs::create_dir_all(path.parent().expect("a parent")).expect("folders");
+            std::fs::write(path, text).expect("a file");
+        }
+        let machine = Machine::at(dir.path());
+        (dir, machine)
+    }
+
+    #[test]
+    fn a_disk_needs_only_its_size_and_loops_are_no_disks() {
+        let (_dir, machine) = machine(&[
+            ("sys/block/vda/size", "2048\n"),
+            ("sys/block/vda/serial", "LAB-1\n"),
+            ("sys/block/vda/queue/rotational", "0\n"),
+            ("sys/block/loop0/size", "2048\n"),
+            ("sys/block/sdb/size", "0\n"),
+        ]);
+        let disks = list(&machine);
+        assert_eq!(disks.len(), 1);
+        assert_eq!((disks[0].name.as_str(), disks[0].size_bytes), ("/dev/vda", 1 << 20));
+        assert_eq!(disks[0].serial.as_deref(), Some("LAB-1"));
+        assert!(!disks[0].rotational);
+    }
+
+    #[test]
+    fn a_scsi_disk_has_its_serial_number_wwn_and_links() {
+        let (dir, machine) = machine(&[
+            ("sys/block/sda/size", "2048\n"),
+            ("sys/devices/0:0:1:0/vpd_pg80", "\0\u{1}\0\u{8}  ZC1234 "),
+            ("sys/devices/0:0:1:0/wwid", "naa.5000C500A1B2C3D4\n"),
+            ("dev/disk/by-id/keep", ""),
+        ]);
+        let link = |target: &str, name: &str| {
+            std::os::unix::fs::symlink(target, dir.path().join(name)).expect("a link");
+        };
+        link("../../devices/0:0:1:0", "sys/block/sda/device");
+        link("../../sda", "dev/disk/by-id/wwn-1");
+        link("../../sda1", "dev/disk/by-id/wwn-1-part1");
+        let disk = describe(&machine, "sda").expect("a disk");
+        assert_eq!(disk.serial.as_deref(), Some("ZC1234"));
+        assert_eq!(disk.wwn.as_deref(), Some("0x5000c500a1b2c3d4"));
+        assert_eq!(disk.hctl.as_deref(), Some("0:0:1:0"));
+        assert_eq!(disk.links, ["/dev/disk/by-id/wwn-1"]);
+    }
+
+    #[test]
+    fn a_disk_is_used_by_its_mounts_swaps_and_holders_and_not_by_its_neighbours() {
+        let (_dir, machine) = machine(&[
+            ("sys/block/sda/sda2/holders/dm-0", ""),
+            ("sys/block/sdaa/holders/dm-1", ""),
+            (
+                "proc/self/mountinfo",
+                "30 1 8:1 / /mnt rw - ext4 /dev/sda1 rw\n31 1 8:2 / /x rw - ext4 /dev/sdab rw\n",
+            ),
+            ("proc/swaps", "Filename Type\n/dev/sda3 partition\n"),
+        ]);
+        let users = users(&machine, "/dev/sda");
+        assert_eq!(users, ["held by dm-0", "/dev/sda1 is mounted on /mnt", "swap on /dev/sda3"]);
+    }
+}
