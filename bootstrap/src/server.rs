@@ -101,6 +101,6 @@ async fn finish(Shared(state): Shared<Arc<State>>, Extension(peer): Extension<Pe
 }
 
 fn refused(peer: &Peer, what: &str) -> Response {
-    tracing::warn!(target: "audit", %peer.address, key = peer.key_sha256, what, "refused");
+    tracing::warn!(target: "audit", address = %peer.address, key = peer.key_sha256, what, "refused");
     error(StatusCode::UNAUTHORIZED, format!("{what} is not taken from this key"), None)
 }

@@ -58,7 +58,7 @@ async fn config(
         Source { cluster: &server.cluster, keys: &server.keys, bootstrap_url: server.bootstrap_url.clone() };
     match render_ignition(&source, &host) {
         Ok(ignition) => {
-            tracing::info!(host = host.name, %peer.address, "configuration given");
+            tracing::info!(host = host.name, address = %peer.address, "configuration given");
             (server.fetched)(&host.name);
             ([(header::CONTENT_TYPE, CONTENT_TYPE)], ignition.to_string()).into_response()
         }
@@ -80,7 +80,7 @@ enum Refusal {
 
 impl Refusal {
     fn answer(&self, peer: &Peer, role: &str) -> Response {
-        tracing::warn!(target: "audit", %peer.address, role, refusal = ?self, "configuration refused");
+        tracing::warn!(target: "audit", address = %peer.address, role, refusal = ?self, "configuration refused");
         error(
             StatusCode::UNAUTHORIZED,
             "this host has not proven who it is".into(),

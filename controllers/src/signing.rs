@@ -6,12 +6,11 @@
 use crate::directory::Directory;
 use ashlar_model::node::BOOTSTRAP_GROUP;
 use futures::TryStreamExt;
-use k8s_openapi::api::certificates::v1::{
-    CertificateSigningRequest, CertificateSigningRequestCondition, CertificateSigningRequestStatus,
-};
-use kube::api::{Api, PostParams};
+use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
+use kube::api::{Api, Patch, PatchParams};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Client, ResourceExt};
+use serde_json::json;
 use std::net::IpAddr;
 use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::prelude::{FromDer, X509CertificationRequest};
@@ -40,7 +39,7 @@ pub async fn run(client: Client, directory: Directory) -> Result<(), watcher::Er
 async fn consider(
     api: &Api<CertificateSigningRequest>,
     directory: &Directory,
-    mut request: CertificateSigningRequest,
+    request: CertificateSigningRequest,
 ) -> Result<(), kube::Error> {
     let decided = request.status.as_ref().and_then(|status| status.conditions.as_ref()).is_some_and(|c| !c.is_empty());
     if decided {
@@ -53,18 +52,13 @@ async fn consider(
         Decision::NotOurs => return Ok(()),
     };
     tracing::info!(request = request.name_any(), requester = facts.requester, decision = kind, message);
-    request.status = Some(CertificateSigningRequestStatus {
-        conditions: Some(vec![CertificateSigningRequestCondition {
-            type_: kind.into(),
-            status: "True".into(),
-            reason: Some("AshlarHostDirectory".into()),
-            message: Some(message),
-            ..Default::default()
-        }]),
-        ..Default::default()
-    });
-    let name = request.name_any();
-    api.replace_approval(&name, &PostParams::default(), &request).await.map(drop)
+    let patch = json!({"status": {"conditions": [{
+        "type": kind,
+        "status": "True",
+        "reason": "AshlarHostDirectory",
+        "message": message,
+    }]}});
+    api.patch_approval(&request.name_any(), &PatchParams::default(), &Patch::Merge(&patch)).await.map(drop)
 }
 
 /// What a request asks for and who asks.

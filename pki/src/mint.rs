@@ -1,6 +1,6 @@
 //! Making authorities, leaves and a host's own identity.
 
-use crate::{Error, token};
+use crate::Error;
 use ashlar_model::keys::{ClusterKeys, KeyPair, ServiceAccountKey};
 use base64::Engine;
 use rand::Rng;
@@ -163,7 +163,7 @@ mod tests {
 
     #[test]
     fn tokens_have_the_form_that_kubernetes_wants() {
-        let token = token::kubelet_token();
+        let token = crate::token::kubelet_token();
         let (id, secret) = token.split_once('.').expect("a dot");
         assert_eq!((id.len(), secret.len()), (6, 16));
     }
