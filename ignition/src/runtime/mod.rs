@@ -1,0 +1,16 @@
+//! What touches a machine: paths inside a root, applying actions, fetching, and the first boot.
+
+mod apply;
+mod fetch;
+mod files;
+mod first_boot;
+mod report;
+mod root;
+mod services;
+mod users;
+
+pub use apply::{ApplyError, apply};
+pub use fetch::{Fetcher, Identity};
+pub use first_boot::{FirstBoot, Outcome, RESULT, STAMP, first_boot, is_applied, read_slot};
+pub use report::Failure;
+pub use root::{Root, RootError};

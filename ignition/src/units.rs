@@ -1,0 +1,189 @@
+//! systemd units: names, syntax, and the links that enabling them makes.
+
+const TYPES: &[&str] = &[
+    "service",
+    "socket",
+    "device",
+    "mount",
+    "automount",
+    "swap",
+    "target",
+    "path",
+    "timer",
+    "snapshot",
+    "slice",
+    "scope",
+];
+
+/// Where `systemctl enable` would write.
+pub const UNIT_DIRECTORY: &str = "/etc/systemd/system";
+/// Where units come from, most important first.
+pub const UNIT_PATHS: &[&str] =
+    &[UNIT_DIRECTORY, "/usr/local/lib/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system"];
+pub const PRESET_FILE: &str = "/etc/systemd/system-preset/20-ignition.preset";
+
+pub fn is_unit_name(name: &str) -> bool {
+    let Some((stem, kind)) = name.rsplit_once('.') else { return false };
+    let allowed = |c: char| c.is_ascii_alphanumeric() || ":-_.\\@".contains(c);
+    !stem.is_empty() && name.len() < 256 && stem.chars().all(allowed) && TYPES.contains(&kind)
+}
+
+pub fn is_dropin_name(name: &str) -> bool {
+    name.strip_suffix(".conf").is_some_and(|stem| !stem.is_empty())
+        && !name.contains('/')
+        && !name.contains('\0')
+}
+
+/// The template (`a@.service`) and the instance (`1`) of `a@1.service`.
+pub fn template(name: &str) -> Option<(String, String)> {
+    let (stem, kind) = name.rsplit_once('.')?;
+    let (prefix, instance) = stem.split_once('@')?;
+    Some((format!("{prefix}@.{kind}"), instance.to_owned()))
+}
+
+/// # Errors
+/// The number of the first wrong line, and the rule.
+pub fn check_syntax(text: &str) -> Result<(), (usize, &'static str)> {
+    let mut in_section = false;
+    let mut continued = false;
+    for (index, line) in text.lines().enumerate() {
+        let line = line.trim();
+        let number = index + 1;
+        if line.starts_with(['#', ';']) || (line.is_empty() && !continued) {
+            continue;
+        }
+        if continued {
+            continued = line.ends_with('\\');
+        } else if line.starts_with('[') {
+            if !line.ends_with(']') || line.len() < 3 {
+                return Err((number, "must have sections in brackets, such as [Unit]"));
+            }
+            in_section = true;
+        } else if !in_section {
+            return Err((number, "must begin with a section such as [Unit]"));
+        } else if !line.contains('=') {
+            return Err((number, "must have lines of the form Name=value"));
+        } else {
+            continued = line.ends_with('\\');
+        }
+    }
+    Ok(())
+}
+
+/// The `[Install]` section.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Install {
+    pub wanted_by: Vec<String>,
+    pub required_by: Vec<String>,
+    pub upheld_by: Vec<String>,
+    pub alias: Vec<String>,
+    pub also: Vec<String>,
+    pub default_instance: Option<String>,
+}
+
+pub fn parse_install(text: &str) -> Install {
+    let mut install = Install::default();
+    let mut section = String::new();
+    for line in text.replace("\\\n", " ").lines().map(str::trim) {
+        if line.starts_with('[') {
+            section = line.to_owned();
+        }
+        let Some((name, value)) = line.split_once('=').filter(|_| section == "[Install]") else { continue };
+        if line.starts_with(['#', ';']) {
+            continue;
+        }
+        let words = value.split_whitespace().map(str::to_owned);
+        match name.trim() {
+            "WantedBy" => install.wanted_by.extend(words),
+            "RequiredBy" => install.required_by.extend(words),
+            "UpheldBy" => install.upheld_by.extend(words),
+            "Alias" => install.alias.extend(words),
+            "Also" => install.also.extend(words),
+            "DefaultInstance" => install.default_instance = Some(value.trim().to_owned()),
+            _ => {}
+        }
+    }
+    install
+}
+
+/// The links (path, target) that enable `name`, whose file is `file` (the template for an instance).
+pub fn enablement_links(name: &str, file: &str, install: &Install) -> Vec<(String, String)> {
+    let name = with_instance(name, install);
+    let by =
+        [(&install.wanted_by, "wants"), (&install.required_by, "requires"), (&install.upheld_by, "upholds")];
+    let mut links = Vec::new();
+    for (targets, kind) in by {
+        for target in targets {
+            let target = with_specifiers(target, &name);
+            links.push((format!("{UNIT_DIRECTORY}/{target}.{kind}/{name}"), file.to_owned()));
+        }
+    }
+    for alias in &install.alias {
+        let alias = with_specifiers(alias, &name);
+        if alias != name {
+            links.push((format!("{UNIT_DIRECTORY}/{alias}"), file.to_owned()));
+        }
+    }
+    links
+}
+
+fn with_instance(name: &str, install: &Install) -> String {
+    match (template(name), &install.default_instance) {
+        (Some((template, instance)), Some(default)) if instance.is_empty() => {
+            template.replacen("@.", &format!("@{default}."), 1)
+        }
+        _ => name.to_owned(),
+    }
+}
+
+/// `%i`, `%n`, `%N` and `%p` as systemd knows them in `[Install]`.
+fn with_specifiers(text: &str, name: &str) -> String {
+    let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
+    let (prefix, instance) = stem.split_once('@').unwrap_or((stem, ""));
+    text.replace("%i", instance).replace("%n", name).replace("%N", stem).replace("%p", prefix)
+}
+
+/// One line of a preset file; an instance is enabled through its template.
+pub fn preset_line(name: &str, enabled: bool) -> String {
+    let verb = if enabled { "enable" } else { "disable" };
+    match template(name) {
+        Some((template, instance)) if enabled && !instance.is_empty() => {
+            format!("enable {template} {instance}")
+        }
+        _ => format!("{verb} {name}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn enabling_makes_the_links_that_the_install_section_names() {
+        let install = parse_install(
+            "[Unit]\nWantedBy=no.target\n[Install]\nWantedBy=multi-user.target \\\n  b.target\nRequiredBy=c.target\nAlias=d.service\n",
+        );
+        let links = enablement_links("a.service", "/usr/lib/systemd/system/a.service", &install);
+        let paths: Vec<&str> = links.iter().map(|(path, _)| path.as_str()).collect();
+        assert_eq!(
+            paths,
+            [
+                "/etc/systemd/system/multi-user.target.wants/a.service",
+                "/etc/systemd/system/b.target.wants/a.service",
+                "/etc/systemd/system/c.target.requires/a.service",
+                "/etc/systemd/system/d.service",
+            ]
+        );
+    }
+
+    #[test]
+    fn templates_are_enabled_as_instances() {
+        let install = parse_install("[Install]\nWantedBy=getty.target\nDefaultInstance=tty1\n");
+        let links =
+            |name| enablement_links(name, "/usr/lib/systemd/system/a@.service", &install)[0].0.clone();
+        assert_eq!(links("a@.service"), "/etc/systemd/system/getty.target.wants/a@tty1.service");
+        assert_eq!(links("a@x.service"), "/etc/systemd/system/getty.target.wants/a@x.service");
+        assert_eq!(preset_line("a@x.service", true), "enable a@.service x");
+        assert_eq!(preset_line("a.service", false), "disable a.service");
+    }
+}
