@@ -79,7 +79,6 @@ fn clock() -> String {
 
 /// A console that nobody reads must not stop us: open without waiting, and what does not fit is dropped.
 fn print(text: &str) {
-    tracing::info!(status = text.trim(), "console");
     let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
     let console = OpenOptions::new().write(true).custom_flags(flags).open("/dev/console");
     if let Err(error) = console.and_then(|mut console| console.write_all(text.as_bytes())) {

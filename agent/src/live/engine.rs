@@ -206,3 +206,7 @@ impl<'a> Engine<'a> {
         Err(CallError::Refused { url, status, answer })
     }
 }
+
+#[cfg(test)]
+#[path = "engine_tests.rs"]
+mod tests;

@@ -35,8 +35,10 @@ impl<'a> Worker<'a> {
     /// Always comes to a result; what failed is also on the console.
     pub async fn perform(&self, task: &Task, engine: &mut Engine<'_>) -> TaskResult {
         if let Some(result) = self.with_done(|done| done.result(task).cloned()) {
+            tracing::info!(task = name(task), "was done before");
             return result;
         }
+        tracing::info!(task = name(task), "begins");
         self.console.works_again();
         let (sender, receiver) = watch::channel(None);
         let report: Report = Arc::new(move |progress: Progress| {
@@ -51,8 +53,12 @@ impl<'a> Worker<'a> {
             }
         };
         let result = match result {
-            Ok(result) => result,
+            Ok(result) => {
+                tracing::info!(task = name(task), ?result, "is done");
+                result
+            }
             Err(failure) => {
+                tracing::error!(task = name(task), ?failure, "failed");
                 self.console.failed(failure.clone());
                 failure.into()
             }
@@ -107,5 +113,14 @@ impl<'a> Worker<'a> {
                 engine.post_progress(&progress).await;
             }
         }
+    }
+}
+
+fn name(task: &Task) -> &'static str {
+    match task {
+        Task::Wait => "wait",
+        Task::Install(_) => "install",
+        Task::Bootstrap(_) => "bootstrap",
+        Task::Wipe(_) => "wipe",
     }
 }
