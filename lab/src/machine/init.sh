@@ -1,0 +1,55 @@
+#!/bin/sh
+# Process 1 of a container machine until systemd takes over: shows the machine its own hardware, does what the
+# initramfs does at an installed disk's first boot (image/os/dracut/91ashlar-ignition/first-boot), starts systemd.
+set -eu
+PATH=/usr/sbin:/usr/bin:/sbin:/bin
+export PATH
+lab=/run/lab
+
+for hierarchy in /sys/fs/cgroup/*; do
+    [ ! -d "$hierarchy" ] || mount -o remount,bind,rw "$hierarchy" 2>/dev/null || true
+done
+
+(cd $lab/settings && find . -type f) | while read -r setting; do
+    mount --bind "$lab/settings/$setting" "/proc/sys/$setting"
+done
+mount --bind $lab/cmdline /proc/cmdline
+
+# The kernel's own /sys/block lists this computer's disks; DMI may be missing altogether.
+mkdir -p /run/lab-class
+mount --bind /sys/class /run/lab-class
+mount -t tmpfs -o mode=755 tmpfs /sys/class
+for class in /run/lab-class/*; do
+    name=${class##*/}
+    mkdir "/sys/class/$name"
+    [ "$name" = block ] || [ "$name" = dmi ] || mount --bind "$class" "/sys/class/$name"
+done
+mkdir -p /sys/class/dmi /sys/class/block
+mount --bind $lab/sys/dmi /sys/class/dmi
+mount --bind $lab/sys/block /sys/class/block
+mount --bind $lab/sys/block /sys/block
+umount /run/lab-class
+rmdir /run/lab-class
+
+: > /run/ostree-booted
+
+first_boot() {
+    slot=/dev/ashlar/config-slot
+    [ -e $slot ] || return 0
+    [ "$(head -c 8 $slot | tr -d '\000')" = ASHLARCF ] || return 0
+    [ ! -e /etc/ashlar/first-boot.json ] || return 0
+    echo "first boot: bringing up the network"
+    mkdir -p /run/NetworkManager/initrd || return 1
+    : > /run/NetworkManager/initrd/neednet
+    NetworkManager --configure-and-quit=initrd || return 1
+    echo "first boot: applying the configuration"
+    systemd-tmpfiles --create --prefix=/var/home --prefix=/var/roothome --prefix=/var/lib/ashlar || true
+    ashlar-ignition first-boot --sysroot / --slot $slot
+}
+
+if ! first_boot >/dev/console 2>&1; then
+    echo "first boot failed; the machine stays here until it is reset" >/dev/console
+    while :; do sleep 3600; done
+fi
+
+exec /usr/lib/systemd/systemd SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1

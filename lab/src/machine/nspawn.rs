@@ -1,0 +1,145 @@
+//! Starting a prepared system with systemd-nspawn, in its own control groups, and seeing how it ends.
+
+use std::io;
+use std::path::Path;
+use std::process::{ExitStatus, Stdio};
+
+use ashlar_host::cgroup;
+use ashlar_host::cmd::{self, Cmd};
+use ashlar_host::netns;
+use tokio::process::Child;
+
+use super::boot::{Place, Prepared};
+use super::console::Console;
+use super::view;
+
+/// systemd-nspawn's exit status when the system inside asked for a reboot.
+const REBOOT: i32 = 133;
+const LOOP_MAJOR: &str = "7";
+const LOOP_CONTROL: &str = "c 10:237 rw";
+/// More loop devices than any rack has.
+const LOOP_MINORS: u32 = 512;
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("preparing the machine's control groups")]
+    Groups(#[from] cgroup::Error),
+    #[error("opening the machine's console")]
+    Console { source: io::Error },
+    #[error("starting the machine")]
+    Start { source: cmd::Error },
+}
+
+/// How a system ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    Off,
+    Reboot,
+}
+
+/// Starts the system. Its console goes to the console's file.
+///
+/// # Errors
+/// A control group cannot be made, or a program is missing.
+pub fn start(place: &Place<'_>, prepared: &Prepared, console: &Console) -> Result<Child, Error> {
+    let name = place.rack.machine_namespace(&place.server.name);
+    let groups = cgroup::make(&name)?;
+    let denied = denied_devices(&prepared.devices);
+    for group in groups.iter().filter(|group| group.controller == "devices") {
+        denied.iter().try_for_each(|rule| cgroup::write(&group.path, "devices.deny", rule))?;
+    }
+    let output = console.open().map_err(|source| Error::Console { source })?;
+    let errors = output.try_clone().map_err(|source| Error::Console { source })?;
+    // The launcher moves itself, so that nothing of the machine ever runs outside its groups.
+    let join = "for group in $GROUPS_TO_JOIN; do echo $$ > $group/cgroup.procs || exit 1; done; exec \"$@\"";
+    let paths: Vec<String> = groups.iter().map(|group| group.path.display().to_string()).collect();
+    Cmd::new("sh")
+        .args(["-c", join, "sh"])
+        .args(arguments(&name, place, prepared))
+        .env("GROUPS_TO_JOIN", paths.join(" "))
+        .env("SYSTEMD_SECCOMP", "0")
+        .env("SYSTEMD_NSPAWN_API_VFS_WRITABLE", "network")
+        .spawn_into(Stdio::from(output), Stdio::from(errors))
+        .map_err(|source| Error::Start { source })
+}
+
+/// What an exit status of systemd-nspawn means.
+#[must_use]
+pub fn end_of(status: ExitStatus) -> End {
+    if status.code() == Some(REBOOT) { End::Reboot } else { End::Off }
+}
+
+fn arguments(name: &str, place: &Place<'_>, prepared: &Prepared) -> Vec<String> {
+    let mut arguments: Vec<String> = [
+        "systemd-nspawn",
+        "--quiet",
+        "--register=no",
+        "--keep-unit",
+        "--hostname=localhost",
+        "--capability=all",
+        "--drop-capability=CAP_SYS_TIME,CAP_SYS_MODULE",
+        "--resolv-conf=off",
+        "--timezone=off",
+        "--link-journal=no",
+        "--console=passive",
+        "--kill-signal=SIGRTMIN+4",
+        "--bind=/dev/kmsg",
+        "--bind-ro=+/usr:/usr",
+    ]
+    .map(str::to_owned)
+    .into();
+    arguments.extend([
+        format!("--machine={name}"),
+        format!("--uuid={}", place.server.uuid),
+        format!("--network-namespace-path={}", netns::path(name).display()),
+        format!("--directory={}", prepared.root.display()),
+        format!("--pivot-root={}:/sysroot", prepared.deployment),
+    ]);
+    let binds = prepared.binds.iter();
+    arguments.extend(binds.map(|(from, to)| format!("--bind={}:{to}", escape(from))));
+    let lab = place.rack.machine_directory(&place.server.name).join("lab/drop-ins");
+    let drop_ins = view::DROP_INS.iter();
+    arguments.extend(drop_ins.map(|(file, to)| format!("--bind-ro={}:{to}", escape(&lab.join(file)))));
+    arguments.extend(["--", "/bin/sh", "/run/lab/init"].map(str::to_owned));
+    arguments
+}
+
+/// In nspawn's arguments a colon separates paths.
+fn escape(path: &Path) -> String {
+    path.display().to_string().replace(':', "\\:")
+}
+
+/// Rules that keep a machine from this computer's disks and from the other machines'. Reading and writing is
+/// denied, making a node is not: a container runtime inside may allow that without contradicting its parent.
+fn denied_devices(own: &[std::path::PathBuf]) -> Vec<String> {
+    let own: Vec<String> = own
+        .iter()
+        .filter_map(|device| device.to_str()?.strip_prefix("/dev/loop").map(str::to_owned))
+        .collect();
+    let minors = (0..LOOP_MINORS).map(|minor| minor.to_string()).filter(|minor| !own.contains(minor));
+    let mut rules: Vec<String> = minors.map(|minor| format!("b {LOOP_MAJOR}:{minor} rw")).collect();
+    rules.push(LOOP_CONTROL.to_owned());
+    rules.extend(host_disk_majors().into_iter().map(|major| format!("b {major}:* rw")));
+    rules
+}
+
+/// Major numbers of every block device of this computer that is not a loop device.
+fn host_disk_majors() -> Vec<String> {
+    let entries = std::fs::read_dir("/sys/block").into_iter().flatten().flatten();
+    let numbers = entries.filter_map(|entry| std::fs::read_to_string(entry.path().join("dev")).ok());
+    let majors = numbers.filter_map(|number| Some(number.split_once(':')?.0.to_owned()));
+    let majors: std::collections::BTreeSet<String> = majors.filter(|major| major != LOOP_MAJOR).collect();
+    majors.into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_loop_device_but_its_own_is_denied() {
+        let rules = denied_devices(&["/dev/loop3".into()]);
+        assert!(!rules.contains(&"b 7:3 rw".to_owned()));
+        assert!(rules.contains(&"b 7:4 rw".to_owned()));
+    }
+}

@@ -1,0 +1,113 @@
+//! The mounts and loop devices of one boot. They live in the daemon's private mount namespace and every loop
+//! device clears itself with its last user, so that a daemon that dies leaves nothing behind.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use ashlar_host::loop_device::{self, Range};
+use ashlar_host::mount::{self, Access};
+
+/// How long a mount may stay busy after its machine's last process is gone.
+const BUSY: Duration = Duration::from_secs(5);
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Loop(#[from] loop_device::Error),
+    #[error(transparent)]
+    Mount(#[from] mount::Error),
+    #[error("opening {}", path.display())]
+    Open { path: PathBuf, source: io::Error },
+}
+
+/// What one boot of a machine holds.
+pub struct Stack {
+    directory: PathBuf,
+    /// Open loop devices that no mount holds.
+    devices: Vec<File>,
+}
+
+impl Stack {
+    /// `directory` is where everything is mounted.
+    #[must_use]
+    pub fn new(directory: PathBuf) -> Self {
+        Self { directory, devices: Vec::new() }
+    }
+
+    #[must_use]
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
+    }
+
+    /// Mounts a range of a file at `name`.
+    ///
+    /// # Errors
+    /// No loop device is free, or there is no such filesystem there.
+    pub async fn mount_range(
+        &self,
+        file: &Path,
+        range: Range,
+        filesystem: &str,
+        access: Access,
+        name: &str,
+    ) -> Result<PathBuf, Error> {
+        let target = self.path(name);
+        let device = loop_device::attach(file, range, access).await?;
+        let mounted = mount::mount(&device, &target, filesystem, access, "");
+        // The mount holds the device; detaching now makes it go with the mount.
+        loop_device::detach(&device).await?;
+        mounted?;
+        Ok(target)
+    }
+
+    /// A device for a range of a file, which lasts as long as this boot.
+    ///
+    /// # Errors
+    /// No loop device is free.
+    pub async fn device(&mut self, file: &Path, range: Range) -> Result<PathBuf, Error> {
+        let device = loop_device::attach(file, range, Access::ReadWrite).await?;
+        let open = File::open(&device).map_err(|source| Error::Open { path: device.clone(), source });
+        loop_device::detach(&device).await?;
+        self.devices.push(open?);
+        Ok(device)
+    }
+
+    /// A tmpfs at `name`.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn tmpfs(&self, name: &str) -> Result<PathBuf, Error> {
+        let target = self.path(name);
+        mount::tmpfs(&target, "mode=755")?;
+        Ok(target)
+    }
+
+    /// Unmounts and releases everything; nothing may use it any more. What stays busy is taken out of sight.
+    pub async fn take_down(self) {
+        take_down(&self.directory).await;
+    }
+}
+
+/// Unmounts everything at or below a directory.
+pub async fn take_down(directory: &Path) {
+    let points = match mount::below(directory) {
+        Ok(points) => points,
+        Err(error) => return tracing::error!(%error, "mounts stay"),
+    };
+    let end = Instant::now() + BUSY;
+    for point in points {
+        while let Err(error) = mount::unmount(&point) {
+            if Instant::now() < end {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                continue;
+            }
+            tracing::warn!(%error, "detaching a busy mount");
+            if let Err(error) = mount::detach(&point) {
+                tracing::error!(%error, "a mount stays");
+            }
+            break;
+        }
+    }
+}

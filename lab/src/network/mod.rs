@@ -1,0 +1,74 @@
+//! The rack's networks. They have no route out: nothing in a rack can reach anything outside it.
+//!
+//! ```text
+//! ashlar-R (administrator)            ashlar-R-bmc              ashlar-R-<server>
+//!   br-machine .126.1 ─ port0 ─────────────────────────────────── eth0 (DHCP)
+//!                     ─ port1 …
+//!   bmc0       .127.1 ──────────────── bmc0 .127.11, .12 …
+//! ```
+
+pub mod names;
+pub mod time;
+
+use ashlar_host::netns;
+
+use crate::rack::Rack;
+use crate::spec::RackSpec;
+
+pub const MACHINE_BRIDGE: &str = "br-machine";
+
+/// Makes the namespaces and the links between them.
+///
+/// # Errors
+/// A namespace of this name exists, or the kernel refuses a link.
+pub async fn up(rack: &Rack, spec: &RackSpec) -> Result<(), netns::Error> {
+    for namespace in rack.namespaces(spec) {
+        netns::add(&namespace).await?;
+    }
+    netns::batch(&rack.administrator_namespace(), &administrator_links(rack, spec)).await?;
+    netns::batch(&rack.bmc_namespace(), &bmc_links(spec)).await?;
+    for server in &spec.servers {
+        let up = ["link set eth0 up".to_owned()];
+        netns::batch(&rack.machine_namespace(&server.name), &up).await?;
+    }
+    Ok(())
+}
+
+/// Removes every namespace of the rack, by name.
+///
+/// # Errors
+/// A namespace cannot be removed.
+pub async fn down(rack: &Rack, spec: &RackSpec) -> Result<(), netns::Error> {
+    let existing = netns::list()?;
+    for namespace in rack.namespaces(spec) {
+        if existing.contains(&namespace) {
+            netns::delete(&namespace).await?;
+        }
+    }
+    netns::forget_empty_directory()
+}
+
+fn administrator_links(rack: &Rack, spec: &RackSpec) -> Vec<String> {
+    let mut commands = vec![
+        format!("link add {MACHINE_BRIDGE} type bridge forward_delay 0 mcast_snooping 0"),
+        format!("address add {}/24 dev {MACHINE_BRIDGE}", spec.machine_network.administrator()),
+        format!("link set {MACHINE_BRIDGE} up"),
+        format!("link add bmc0 type veth peer name bmc0 netns {}", rack.bmc_namespace()),
+        format!("address add {}/24 dev bmc0", spec.bmc_network.administrator()),
+        "link set bmc0 up".to_owned(),
+    ];
+    for (port, server) in spec.servers.iter().enumerate() {
+        let namespace = rack.machine_namespace(&server.name);
+        commands.push(format!(
+            "link add port{port} type veth peer name eth0 address {} netns {namespace}",
+            server.mac
+        ));
+        commands.push(format!("link set port{port} master {MACHINE_BRIDGE} up"));
+    }
+    commands
+}
+
+fn bmc_links(spec: &RackSpec) -> Vec<String> {
+    let addresses = spec.servers.iter().map(|server| format!("address add {}/24 dev bmc0", server.bmc_address));
+    addresses.chain(["link set bmc0 up".to_owned()]).collect()
+}

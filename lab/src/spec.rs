@@ -1,0 +1,209 @@
+//! What a rack is made of. Pure: names and addresses are decided here, nothing is touched.
+
+use std::net::Ipv4Addr;
+
+use serde::{Deserialize, Serialize};
+
+/// Address of the administrator's namespace in both networks (last byte).
+const ADMINISTRATOR: u8 = 1;
+const GIB: u64 = 1 << 30;
+/// Names become parts of network namespaces, control groups and paths.
+const LONGEST_NAME: usize = 32;
+
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum Error {
+    #[error("`{name}` cannot name a rack or a server\nhint: use at most {LONGEST_NAME} lower-case letters, digits and dashes")]
+    Name { name: String },
+    #[error("two servers of the rack have the {what} {value}")]
+    Twice { what: &'static str, value: String },
+    #[error("a rack needs at least one server")]
+    Empty,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RackSpec {
+    pub name: String,
+    /// DNS domain of the cluster: `api.<domain>` and so on.
+    pub domain: String,
+    pub machine_network: Network,
+    pub bmc_network: Network,
+    pub api_address: Ipv4Addr,
+    pub ingress_address: Ipv4Addr,
+    pub servers: Vec<ServerSpec>,
+}
+
+/// A /24, by its first three bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Network {
+    pub prefix: [u8; 3],
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    Bootstrap,
+    Master,
+    Worker,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServerSpec {
+    pub name: String,
+    pub role: Role,
+    pub cpus: u32,
+    pub memory_mib: u64,
+    pub disks: Vec<DiskSpec>,
+    pub mac: String,
+    /// What DHCP gives to `mac`.
+    pub machine_address: Ipv4Addr,
+    pub bmc_address: Ipv4Addr,
+    pub bmc_user: String,
+    /// Made up for a rack that nothing outside this computer can reach: no secret.
+    pub bmc_password: String,
+    /// DMI system UUID and serial number.
+    pub uuid: String,
+    pub serial: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiskSpec {
+    pub size_gib: u64,
+    pub serial: String,
+    pub model: String,
+    pub rotational: bool,
+}
+
+impl Network {
+    #[must_use]
+    pub fn address(self, host: u8) -> Ipv4Addr {
+        let [a, b, c] = self.prefix;
+        Ipv4Addr::new(a, b, c, host)
+    }
+
+    #[must_use]
+    pub fn administrator(self) -> Ipv4Addr {
+        self.address(ADMINISTRATOR)
+    }
+}
+
+impl DiskSpec {
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.size_gib * GIB
+    }
+}
+
+impl RackSpec {
+    /// A rack for one cluster: a bootstrap server, masters and workers, one disk each.
+    #[must_use]
+    pub fn standard(name: &str, masters: u8, workers: u8) -> Self {
+        let machine_network = Network { prefix: [192, 168, 126] };
+        let bmc_network = Network { prefix: [192, 168, 127] };
+        let bootstrap = std::iter::once(("bootstrap".to_owned(), Role::Bootstrap, 20));
+        let masters = (1..=masters).map(|n| (format!("master-{n}"), Role::Master, 20 + n));
+        let workers = (1..=workers).map(|n| (format!("worker-{n}"), Role::Worker, 30 + n));
+        let named = bootstrap.chain(masters).chain(workers).zip(11..);
+        let servers = named
+            .map(|((server, role, host), bmc)| {
+                server_spec(&server, role, machine_network.address(host), bmc_network.address(bmc))
+            })
+            .collect();
+        Self {
+            name: name.to_owned(),
+            domain: "lab.ashlar.test".into(),
+            machine_network,
+            bmc_network,
+            api_address: machine_network.address(100),
+            ingress_address: machine_network.address(101),
+            servers,
+        }
+    }
+
+    /// # Errors
+    /// A name that cannot be used, or two servers that share what must be their own.
+    pub fn validate(&self) -> Result<(), Error> {
+        let names = std::iter::once(&self.name).chain(self.servers.iter().map(|server| &server.name));
+        names.clone().try_for_each(|name| valid_name(name))?;
+        if self.servers.is_empty() {
+            return Err(Error::Empty);
+        }
+        once("name", self.servers.iter().map(|server| server.name.clone()))?;
+        once("MAC address", self.servers.iter().map(|server| server.mac.to_lowercase()))?;
+        once("address", self.servers.iter().map(|server| server.machine_address.to_string()))?;
+        once("BMC address", self.servers.iter().map(|server| server.bmc_address.to_string()))
+    }
+
+    #[must_use]
+    pub fn server(&self, name: &str) -> Option<&ServerSpec> {
+        self.servers.iter().find(|server| server.name == name)
+    }
+}
+
+fn server_spec(name: &str, role: Role, machine: Ipv4Addr, bmc: Ipv4Addr) -> ServerSpec {
+    let [.., host] = machine.octets();
+    ServerSpec {
+        name: name.to_owned(),
+        role,
+        cpus: 4,
+        memory_mib: 16 * 1024,
+        disks: vec![DiskSpec {
+            size_gib: 20,
+            serial: format!("ASHLAR-{host:04}"),
+            model: "Ashlar Lab Disk".into(),
+            rotational: false,
+        }],
+        mac: format!("52:54:00:a5:00:{host:02x}"),
+        machine_address: machine,
+        bmc_address: bmc,
+        bmc_user: "root".into(),
+        bmc_password: format!("calvin-{host}"),
+        uuid: format!("a5a51ab0-0000-4000-8000-525400a500{host:02x}"),
+        serial: format!("LAB{host:05}"),
+    }
+}
+
+fn valid_name(name: &str) -> Result<(), Error> {
+    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let good = !name.is_empty() && name.len() <= LONGEST_NAME && name.chars().all(allowed);
+    if good && !name.starts_with('-') { Ok(()) } else { Err(Error::Name { name: name.to_owned() }) }
+}
+
+fn once(what: &'static str, values: impl Iterator<Item = String>) -> Result<(), Error> {
+    let mut seen = std::collections::BTreeSet::new();
+    for value in values {
+        if !seen.insert(value.clone()) {
+            return Err(Error::Twice { what, value });
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_standard_rack_has_addresses_by_role() {
+        let rack = RackSpec::standard("demo", 3, 2);
+        rack.validate().expect("usable");
+        let of = |name: &str| rack.server(name).expect("there").machine_address.to_string();
+        assert_eq!(of("bootstrap"), "192.168.126.20");
+        assert_eq!(of("master-3"), "192.168.126.23");
+        assert_eq!(of("worker-1"), "192.168.126.31");
+    }
+
+    #[test]
+    fn a_name_that_could_leave_its_folder_is_refused() {
+        for name in ["", "../x", "A", "-x", "a b"] {
+            let rack = RackSpec::standard(name, 1, 0);
+            assert_eq!(rack.validate(), Err(Error::Name { name: name.into() }));
+        }
+    }
+
+    #[test]
+    fn two_servers_with_one_mac_are_refused() {
+        let mut rack = RackSpec::standard("demo", 1, 0);
+        rack.servers[1].mac = rack.servers[0].mac.clone();
+        assert!(matches!(rack.validate(), Err(Error::Twice { what: "MAC address", .. })));
+    }
+}
