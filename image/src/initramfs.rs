@@ -1,0 +1,114 @@
+//! The initramfs: one base made by dracut, which is slow, and our own programs appended to it, which is not.
+//! The kernel unpacks archives that stand one after the other.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use cpio::newc;
+
+use crate::chroot::{self, Chroot};
+
+/// Type bits of a newc entry's mode.
+const DIRECTORY: u32 = 0o040_000;
+const REGULAR: u32 = 0o100_000;
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("preparing {} for dracut", path.display())]
+    Prepare { path: PathBuf, source: io::Error },
+    #[error("making the initramfs with dracut")]
+    Dracut(#[source] chroot::Error),
+    #[error("appending {} to the initramfs", path.display())]
+    Append { path: PathBuf, source: io::Error },
+}
+
+/// Writes `initramfs.img` into `out` with the modules under `os/dracut`.
+///
+/// # Errors
+/// dracut fails, or writes nothing.
+pub async fn make_base(packages: &Path, kernel: &str, os: &Path, out: &Path) -> Result<(), Error> {
+    let image = "/mnt/out/initramfs.img";
+    Chroot::new(packages)
+        .copy(&os.join("dracut"), "/usr/lib/dracut/modules.d")
+        .copy(&os.join("root/usr/lib/ostree"), "/usr/lib/ostree")
+        .bind(out, "/mnt/out")
+        .run(&[
+            "dracut",
+            "--force",
+            "--no-hostonly",
+            "--conf",
+            "/usr/lib/dracut/modules.d/ashlar.conf",
+            "--kver",
+            kernel,
+            image,
+        ])
+        .await
+        .map_err(Error::Dracut)?;
+    // dracut makes it for root alone; there is nothing secret in it.
+    let path = out.join("initramfs.img");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+    fs::set_permissions(&path, mode).map_err(|source| Error::Prepare { path, source })
+}
+
+/// Copies `base` to `target` with programs appended: `(path in the initramfs, file)`.
+///
+/// # Errors
+/// A file cannot be read or written.
+pub fn append_programs(base: &Path, programs: &[(&str, PathBuf)], target: &Path) -> Result<(), Error> {
+    let append = |path: &Path| {
+        let path = path.to_owned();
+        move |source| Error::Append { path, source }
+    };
+    fs::copy(base, target).map_err(append(base))?;
+    let mut file = fs::OpenOptions::new().append(true).open(target).map_err(append(target))?;
+    let length = file.metadata().map_err(append(target))?.len();
+    file.write_all(&vec![0; padding(length)]).map_err(append(target))?;
+    let mut packed = zstd::Encoder::new(file, 3).map_err(append(target))?;
+    let mut inode = 1;
+    for (path, from) in programs {
+        for parent in parents(path) {
+            let directory = newc::Builder::new(&parent).ino(inode).mode(DIRECTORY | 0o755).nlink(2);
+            directory.write(&mut packed, 0).finish().map_err(append(target))?;
+            inode += 1;
+        }
+        let bytes = fs::read(from).map_err(append(from))?;
+        let length = u32::try_from(bytes.len())
+            .map_err(|_| Error::Append { path: from.clone(), source: io::ErrorKind::FileTooLarge.into() })?;
+        let mut entry = newc::Builder::new(path).ino(inode).mode(REGULAR | 0o755).write(&mut packed, length);
+        entry.write_all(&bytes).and_then(|()| entry.finish().map(drop)).map_err(append(target))?;
+        inode += 1;
+    }
+    newc::trailer(&mut packed).map_err(append(target))?;
+    packed.finish().map(drop).map_err(append(target))
+}
+
+/// The kernel looks for the next archive at a multiple of four.
+fn padding(length: u64) -> usize {
+    ((4 - length % 4) % 4) as usize
+}
+
+/// `usr/bin/x` needs `usr` and `usr/bin`.
+fn parents(path: &str) -> Vec<String> {
+    path.match_indices('/').map(|(end, _)| path[..end].to_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_appended_archive_starts_at_a_multiple_of_four_and_holds_the_program() {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let path = |name: &str| dir.path().join(name);
+        fs::write(path("base"), "odd").expect("write");
+        fs::write(path("program"), "#!/bin/true").expect("write");
+        append_programs(&path("base"), &[("usr/bin/program", path("program"))], &path("out")).expect("appended");
+        let bytes = fs::read(path("out")).expect("read");
+        assert_eq!(&bytes[..4], b"odd\0");
+        let unpacked = zstd::decode_all(&bytes[4..]).expect("a zstd frame");
+        let text = String::from_utf8_lossy(&unpacked).into_owned();
+        assert!(text.starts_with("070701") && text.contains("usr/bin/program\0"));
+        assert!(text.contains("#!/bin/true") && text.contains("TRAILER!!!"));
+    }
+}

@@ -1,0 +1,192 @@
+//! The bootable medium: one ISO for BIOS and UEFI, as a CD or as a disk, with areas that are patched per host
+//! while it is served.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use ashlar_host::cmd::{self, Cmd};
+use ashlar_model::release::{Media, Partition, Range};
+
+use crate::boot_loader::{MEDIUM_BOOT, MEDIUM_CORE, MEDIUM_EFI};
+use crate::iso;
+
+/// Volume label; the live system looks for it.
+pub const LABEL: &str = "ASHLAR";
+pub const ROOT_FILE_SYSTEM: &str = "/ashlar/rootfs.squashfs";
+pub const MEDIA: &str = "/ashlar/media.json";
+pub const HOST_VIEW: &str = "/ashlar/host.json";
+const BOOT_MENU: &str = "/boot/grub/grub.cfg";
+
+const HOST_VIEW_BYTES: usize = 8 << 20;
+const MEDIA_BYTES: usize = 4096;
+const ARGUMENT_BYTES: usize = 2048;
+const ARGUMENT_START: &str = "set host_arguments=\"";
+const EFI_PARTITION: &str = "C12A7328-F81F-11D2-BA4B-00A0C93EC93B";
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("writing {} for the medium", path.display())]
+    Write { path: PathBuf, source: io::Error },
+    #[error("making the ISO image {}", path.display())]
+    Make { path: PathBuf, source: cmd::Error },
+    #[error("finding a file of the new medium")]
+    Find(#[from] iso::Error),
+    #[error("the boot menu on the medium has no area for kernel arguments")]
+    NoArguments,
+    #[error("describing the medium")]
+    Describe(#[from] serde_json::Error),
+    #[error("reading the medium {}", path.display())]
+    Read { path: PathBuf, source: io::Error },
+}
+
+/// What the medium is made of.
+pub struct Parts<'a> {
+    pub version: &'a str,
+    pub kernel: &'a Path,
+    pub initramfs: &'a Path,
+    pub root_filesystem: &'a Path,
+    pub loader: &'a Path,
+    /// Root partition inside the disk image.
+    pub root: &'a Partition,
+    /// Value of the kernel argument `ostree`.
+    pub deployment: &'a str,
+}
+
+/// Writes the ISO image, using `work` for its small files.
+///
+/// # Errors
+/// A file cannot be written, or xorriso fails.
+pub async fn make(parts: &Parts<'_>, work: &Path, image: &Path) -> Result<Media, Error> {
+    write(&work.join("grub.cfg"), menu(parts).as_bytes())?;
+    write(&work.join("host.json"), &reserved("{}", HOST_VIEW_BYTES))?;
+    write(&work.join("media.json"), &reserved("", MEDIA_BYTES))?;
+    run_xorriso(parts, work, image).await?;
+    let media = measure(parts.version, image)?;
+    write_media(image, &media)?;
+    Ok(media)
+}
+
+/// The description that a medium carries.
+///
+/// # Errors
+/// It is not a medium of ours.
+pub fn read_media(image: &Path) -> Result<Media, Error> {
+    let fail = |source| Error::Read { path: image.to_owned(), source };
+    let mut file = File::open(image).map_err(fail)?;
+    let extent = iso::find(&mut file, MEDIA)?;
+    Ok(serde_json::from_slice(&read_extent(&mut file, extent).map_err(fail)?)?)
+}
+
+fn menu(parts: &Parts<'_>) -> String {
+    let pad = " ".repeat(ARGUMENT_BYTES);
+    let root = format!("ashlar.root={},{}", parts.root.start, parts.root.size);
+    let fixed = format!("ashlar.live={LABEL} {root} ostree={} rw systemd.gpt_auto=0", parts.deployment);
+    format!(
+        "serial --unit=0 --speed=115200
+terminal_input console serial
+terminal_output console serial
+set timeout=1
+{ARGUMENT_START}{pad}\"
+menuentry \"Ashlar {}\" {{
+    linux /boot/vmlinuz {fixed} console=tty0 console=ttyS0,115200 $host_arguments
+    initrd /boot/initrd.img
+}}
+",
+        parts.version
+    )
+}
+
+/// `text`, then blank lines up to `length` bytes: still JSON, and a shell can strip them.
+fn reserved(text: &str, length: usize) -> Vec<u8> {
+    let mut bytes = text.as_bytes().to_vec();
+    bytes.resize(length, b' ');
+    for at in (127..length).step_by(128) {
+        bytes[at] = b'\n';
+    }
+    bytes
+}
+
+async fn run_xorriso(parts: &Parts<'_>, work: &Path, image: &Path) -> Result<(), Error> {
+    let loader = |name: &str| parts.loader.join(name);
+    let files = [
+        ("/boot/vmlinuz", parts.kernel.to_owned()),
+        ("/boot/initrd.img", parts.initramfs.to_owned()),
+        ("/boot/grub/bios.img", loader(MEDIUM_CORE)),
+        (BOOT_MENU, work.join("grub.cfg")),
+        (ROOT_FILE_SYSTEM, parts.root_filesystem.to_owned()),
+        (HOST_VIEW, work.join("host.json")),
+        (MEDIA, work.join("media.json")),
+    ];
+    let made = Cmd::new("xorriso")
+        .args(["-as", "mkisofs", "-r", "-V", LABEL, "-iso-level", "3", "-o"])
+        .arg(image)
+        .args(["-b", "boot/grub/bios.img", "-no-emul-boot", "-boot-load-size", "4", "-boot-info-table"])
+        .args(["--grub2-boot-info", "--grub2-mbr"])
+        .arg(loader(MEDIUM_BOOT))
+        .args(["-partition_offset", "16", "--mbr-force-bootable", "-append_partition", "2", EFI_PARTITION])
+        .arg(loader(MEDIUM_EFI))
+        .args(["-appended_part_as_gpt", "-eltorito-alt-boot", "-e", "--interval:appended_partition_2:all::"])
+        .args(["-no-emul-boot", "-graft-points"])
+        .args(files.iter().map(|(to, from)| format!("{to}={}", from.display())))
+        .timeout(Duration::from_secs(600))
+        .run()
+        .await;
+    made.map(drop).map_err(|source| Error::Make { path: image.to_owned(), source })
+}
+
+fn measure(version: &str, image: &Path) -> Result<Media, Error> {
+    let fail = |source| Error::Read { path: image.to_owned(), source };
+    let mut file = File::open(image).map_err(fail)?;
+    let menu_extent = iso::find(&mut file, BOOT_MENU)?;
+    let menu = read_extent(&mut file, menu_extent).map_err(fail)?;
+    let start = menu.windows(ARGUMENT_START.len()).position(|part| part == ARGUMENT_START.as_bytes());
+    let start = (start.ok_or(Error::NoArguments)? + ARGUMENT_START.len()) as u64;
+    let arguments = Range { offset: menu_extent.offset + start, length: ARGUMENT_BYTES as u64 };
+    Ok(Media {
+        version: version.to_owned(),
+        host_view: range(iso::find(&mut file, HOST_VIEW)?),
+        kernel_arguments: vec![arguments],
+        root_filesystem: range(iso::find(&mut file, ROOT_FILE_SYSTEM)?),
+    })
+}
+
+fn write_media(image: &Path, media: &Media) -> Result<(), Error> {
+    let fail = |source| Error::Write { path: image.to_owned(), source };
+    let text = serde_json::to_vec(media)?;
+    let mut file = OpenOptions::new().read(true).write(true).open(image).map_err(fail)?;
+    let extent = iso::find(&mut file, MEDIA)?;
+    if text.len() as u64 > extent.length {
+        return Err(fail(io::ErrorKind::FileTooLarge.into()));
+    }
+    file.seek(SeekFrom::Start(extent.offset)).and_then(|_| file.write_all(&text)).map_err(fail)
+}
+
+fn read_extent(file: &mut File, extent: iso::Extent) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; extent.length as usize];
+    file.seek(SeekFrom::Start(extent.offset))?;
+    file.read_exact(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn range(extent: iso::Extent) -> Range {
+    Range { offset: extent.offset, length: extent.length }
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    fs::write(path, bytes).map_err(|source| Error::Write { path: path.to_owned(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reserved_area_stays_json_and_has_short_lines() {
+        let bytes = reserved("{}", 4096);
+        assert_eq!(bytes.len(), 4096);
+        assert!(serde_json::from_slice::<serde_json::Value>(&bytes).is_ok());
+        assert!(bytes.split(|byte| *byte == b'\n').all(|line| line.len() < 128));
+    }
+}
