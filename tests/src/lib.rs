@@ -1,1 +1,7 @@
-//! (being written)
+//! What the whole-system suites share: a rack to install on, commands with a deadline, a runner that counts.
+//!
+//! A suite is an ordered list of named facts about one rack; a fact that fails does not hide the others.
+
+pub mod process;
+pub mod rack;
+pub mod runner;

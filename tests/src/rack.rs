@@ -1,0 +1,120 @@
+//! A rack of its own for one suite, driven through the command line that people use.
+
+use crate::process;
+use anyhow::{Context, ensure};
+use serde_json::Value;
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+pub struct Rack {
+    pub name: &'static str,
+    ashlar: PathBuf,
+    pub directory: PathBuf,
+}
+
+impl Rack {
+    /// Starts a rack with three masters. `ASHLAR` names the program under test; default: beside this one.
+    pub fn up(name: &'static str, workers: u8) -> anyhow::Result<Self> {
+        let ashlar = match std::env::var_os("ASHLAR") {
+            Some(path) => path.into(),
+            None => std::env::current_exe()?.ancestors().nth(2).context("a target folder")?.join("ashlar"),
+        };
+        let mut rack = Self { name, ashlar, directory: PathBuf::new() };
+        rack.lab(&["up", "--workers", &workers.to_string()])?;
+        rack.directory = rack.lab(&["config"])?.trim().into();
+        Ok(rack)
+    }
+
+    pub fn down(&self) -> anyhow::Result<()> {
+        self.lab(&["down"]).map(drop)
+    }
+
+    /// `ashlar lab <verb> --name <rack> …`
+    pub fn lab(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        process::run(&mut self.lab_command(arguments), 3 * MINUTE)
+    }
+
+    fn lab_command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.ashlar);
+        command.arg("lab").arg(arguments[0]).args(["--name", self.name]).args(&arguments[1..]);
+        command
+    }
+
+    /// Runs a program in the administrator's namespace.
+    pub fn exec(&self, program: &[&str]) -> anyhow::Result<String> {
+        process::run(&mut self.exec_command(program), 2 * MINUTE)
+    }
+
+    fn exec_command(&self, program: &[&str]) -> Command {
+        let mut arguments = vec!["exec", "--"];
+        arguments.extend(program);
+        self.lab_command(&arguments)
+    }
+
+    /// `ashlar <arguments> --dir <install directory>` in the administrator's namespace, to its end.
+    pub fn ashlar(&self, arguments: &[&str], limit: Duration) -> anyhow::Result<Output> {
+        process::output(&mut self.exec_command(&self.ashlar_arguments(arguments)?), limit)
+    }
+
+    /// The same, running; its talk goes to `log`.
+    pub fn start_ashlar(&self, arguments: &[&str], log: &str) -> anyhow::Result<Child> {
+        let log = std::fs::File::create(self.directory.join(log)).context("making the log")?;
+        self.exec_command(&self.ashlar_arguments(arguments)?)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()
+            .context("starting ashlar")
+    }
+
+    fn ashlar_arguments<'a>(&'a self, arguments: &[&'a str]) -> anyhow::Result<Vec<&'a str>> {
+        let mut all = vec![self.ashlar.to_str().context("a path in UTF-8")?];
+        all.extend(arguments);
+        all.extend(["--dir", self.directory.to_str().context("a path in UTF-8")?]);
+        Ok(all)
+    }
+
+    pub fn kubectl(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        let mut program = vec!["kubectl"];
+        program.extend(arguments);
+        self.exec(&program)
+    }
+
+    pub fn kubectl_json(&self, arguments: &[&str]) -> anyhow::Result<Value> {
+        Ok(serde_json::from_str(&self.kubectl(arguments)?)?)
+    }
+
+    pub fn status(&self) -> anyhow::Result<Vec<Value>> {
+        let status: Value = serde_json::from_str(&self.lab(&["status", "--output", "json"])?)?;
+        status["servers"].as_array().cloned().context("a list of servers")
+    }
+
+    pub fn server(&self, name: &str) -> anyhow::Result<Value> {
+        self.status()?.into_iter().find(|server| server["name"] == name).with_context(|| format!("server {name}"))
+    }
+
+    pub fn power(&self, server: &str, action: &str) -> anyhow::Result<()> {
+        self.lab(&["power", server, action]).map(drop)
+    }
+
+    /// Names of the nodes that are Ready.
+    pub fn ready_nodes(&self) -> anyhow::Result<Vec<String>> {
+        let nodes = self.kubectl_json(&["get", "nodes", "--output", "json", "--request-timeout=5s"])?;
+        let items = nodes["items"].as_array().context("a list of nodes")?;
+        let ready = items.iter().filter(|node| {
+            let conditions = node["status"]["conditions"].as_array();
+            conditions.is_some_and(|all| all.iter().any(|one| one["type"] == "Ready" && one["status"] == "True"))
+        });
+        Ok(ready.filter_map(|node| node["metadata"]["name"].as_str()).map(ToOwned::to_owned).collect())
+    }
+
+    pub fn expect_ready(&self, wanted: &[&str]) -> anyhow::Result<()> {
+        let mut ready = self.ready_nodes()?;
+        ready.sort();
+        ensure!(ready == wanted, "Ready are {ready:?}, not {wanted:?}");
+        Ok(())
+    }
+}
