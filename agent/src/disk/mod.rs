@@ -51,7 +51,7 @@ impl DiskError {
     fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Open { source, .. } if source.raw_os_error() == Some(libc::EBUSY) => {
-                Some("something on this machine uses the disk: a mount, a RAID or LVM volume")
+                Some("something on this machine uses the disk: a mount, swap, a RAID or LVM volume")
             }
             Self::Read { .. } | Self::Write { .. } | Self::Flush { .. } => {
                 Some("see the kernel's messages for errors of the disk or of the virtual medium")

@@ -121,22 +121,32 @@ fn resolves_to(link: &Path, device: &str) -> bool {
     plain == Path::new(device)
 }
 
-/// Who uses a disk, in words; empty when nobody does.
+/// Who uses a disk, in words; empty when nobody is seen to. Mounts are compared by device number: in a container the
+/// same name may be another device outside. What this misses (swap, btrfs) an exclusive open finds.
 pub fn users(machine: &Machine, device: &str) -> Vec<String> {
     let name = kernel_name(device);
     let at = machine.path(format!("sys/block/{name}"));
     let mut users = holders(&at);
+    let mut numbers: Vec<String> = own_number(machine, device, &name).into_iter().collect();
     for entry in std::fs::read_dir(&at).into_iter().flatten().filter_map(Result::ok) {
-        if entry.file_name().to_string_lossy().starts_with(&name) {
+        let partition = entry.file_name().to_string_lossy().into_owned();
+        if partition.starts_with(&name) {
             users.extend(holders(&entry.path()));
+            numbers.extend(machine.text(format!("sys/block/{name}/{partition}/dev")));
         }
     }
     let mounts = machine.text("proc/self/mountinfo").unwrap_or_default();
-    users.extend(mounts.lines().filter_map(|line| mounted_from(line, device)));
-    let swaps = machine.text("proc/swaps").unwrap_or_default();
-    let swaps = swaps.lines().skip(1).filter_map(|line| line.split_whitespace().next());
-    users.extend(swaps.filter(|swap| is_part_of(swap, device)).map(|swap| format!("swap on {swap}")));
+    users.extend(mounts.lines().filter_map(|line| mounted_from(line, &numbers)));
     users
+}
+
+/// `major:minor`, from the node where there is one: `/sys` may be another machine's view.
+fn own_number(machine: &Machine, device: &str, name: &str) -> Option<String> {
+    use std::os::unix::fs::MetadataExt;
+    let node = std::fs::metadata(machine.path(device.trim_start_matches('/'))).ok().map(|meta| meta.rdev());
+    let from_node = node.filter(|number| *number != 0);
+    let from_node = from_node.map(|number| format!("{}:{}", rustix::fs::major(number), rustix::fs::minor(number)));
+    from_node.or_else(|| machine.text(format!("sys/block/{name}/dev")))
 }
 
 fn holders(at: &Path) -> Vec<String> {
@@ -144,20 +154,12 @@ fn holders(at: &Path) -> Vec<String> {
     entries.map(|entry| format!("held by {}", entry.file_name().to_string_lossy())).collect()
 }
 
-/// `… <mount point> <options> … - <type> <source> <options>` (proc(5)).
-fn mounted_from(line: &str, device: &str) -> Option<String> {
-    let (mount, filesystem) = line.split_once(" - ")?;
-    let source = filesystem.split(' ').nth(1)?;
-    let point = mount.split(' ').nth(4)?;
-    is_part_of(source, device).then(|| format!("{source} is mounted on {point}"))
-}
-
-/// Whether `name` is the disk itself or one of its partitions (`/dev/sda1`, `/dev/nvme0n1p1`).
-fn is_part_of(name: &str, device: &str) -> bool {
-    let Some(rest) = name.strip_prefix(device) else { return false };
-    let ends_in_digit = device.ends_with(|c: char| c.is_ascii_digit());
-    let number = if ends_in_digit && !rest.is_empty() { rest.strip_prefix('p') } else { Some(rest) };
-    number.is_some_and(|number| number.chars().all(|c| c.is_ascii_digit()))
+/// `<id> <parent> <major:minor> <root> <mount point> …` (proc(5)).
+fn mounted_from(line: &str, numbers: &[String]) -> Option<String> {
+    let mut fields = line.split(' ').skip(2);
+    let number = fields.next()?;
+    let point = fields.nth(1)?;
+    numbers.iter().any(|own| own == number).then(|| format!("mounted on {point}"))
 }
 
 #[cfg(test)]
@@ -213,17 +215,17 @@ mod tests {
     }
 
     #[test]
-    fn a_disk_is_used_by_its_mounts_swaps_and_holders_and_not_by_its_neighbours() {
+    fn a_disk_is_used_by_its_mounts_and_holders_and_not_by_its_neighbours_or_namesakes() {
         let (_dir, machine) = machine(&[
+            ("sys/block/sda/dev", "8:0\n"),
+            ("sys/block/sda/sda1/dev", "8:1\n"),
             ("sys/block/sda/sda2/holders/dm-0", ""),
             ("sys/block/sdaa/holders/dm-1", ""),
             (
                 "proc/self/mountinfo",
-                "30 1 8:1 / /mnt rw - ext4 /dev/sda1 rw\n31 1 8:2 / /x rw - ext4 /dev/sdab rw\n",
+                "30 1 8:1 / /mnt rw - ext4 /dev/sda1 rw\n31 1 65:0 / /x rw - ext4 /dev/sda rw\n",
             ),
-            ("proc/swaps", "Filename Type\n/dev/sda3 partition\n"),
         ]);
-        let users = users(&machine, "/dev/sda");
-        assert_eq!(users, ["held by dm-0", "/dev/sda1 is mounted on /mnt", "swap on /dev/sda3"]);
+        assert_eq!(users(&machine, "/dev/sda"), ["held by dm-0", "mounted on /mnt"]);
     }
 }
