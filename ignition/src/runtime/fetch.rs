@@ -147,7 +147,8 @@ impl Fetcher {
             return Ok(bytes.to_vec());
         }
         // The configuration server may not know the host yet; elsewhere a missing file stays missing.
-        let not_yet = [StatusCode::NOT_FOUND, StatusCode::CONFLICT, StatusCode::TOO_EARLY];
+        let not_yet =
+            [StatusCode::UNAUTHORIZED, StatusCode::NOT_FOUND, StatusCode::CONFLICT, StatusCode::TOO_EARLY];
         let own = self.own_origins.contains(&origin(url));
         let later = status.is_server_error()
             || matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS)
@@ -230,3 +231,7 @@ fn failure(request: &Request, cause: String, remedy: &str) -> Failure {
 pub(super) fn origin(url: &Url) -> String {
     url.origin().ascii_serialization()
 }
+
+#[cfg(test)]
+#[path = "fetch_tests.rs"]
+mod tests;
