@@ -1,0 +1,313 @@
+//! `ashlar lab`: virtual racks. The work is `ashlar-lab`'s; this is its command line.
+
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use ashlar_lab::spec::{RackSpec, Role};
+use ashlar_lab::{PowerAction, ServerStatus, Status};
+use clap::{Args, Subcommand, ValueEnum};
+
+use super::table::table;
+use super::{Output, print_json};
+use crate::directory::{AGENT_CONFIG, INSTALL_CONFIG, write_private};
+use crate::failure::{Failure, Fails};
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// Start a rack: networks, servers with disks (off), BMCs.
+    Up(Up),
+    /// End a rack and leave nothing of it behind.
+    Down(Name),
+    /// Say how to reach every server and its BMC.
+    Status(Name),
+    /// Write install-config.yaml and agent-config.yaml for a rack.
+    Config(Config),
+    /// Run a command in the rack's administrator namespace, with KUBECONFIG set.
+    Exec(Exec),
+    /// Print a server's console.
+    Console(Console),
+    /// Press a server's power button, or pull its plug.
+    Power(Power),
+}
+
+#[derive(Args)]
+pub struct Name {
+    /// The rack.
+    #[arg(long, default_value = "lab")]
+    name: String,
+}
+
+#[derive(Args)]
+pub struct Up {
+    #[command(flatten)]
+    rack: Name,
+    #[arg(long, default_value_t = 3)]
+    masters: u8,
+    #[arg(long, default_value_t = 0)]
+    workers: u8,
+}
+
+#[derive(Args)]
+pub struct Config {
+    #[command(flatten)]
+    rack: Name,
+    /// Install directory; default: the rack's own.
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub struct Exec {
+    #[command(flatten)]
+    rack: Name,
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "CMD")]
+    command: Vec<String>,
+}
+
+#[derive(Args)]
+pub struct Console {
+    #[command(flatten)]
+    rack: Name,
+    server: String,
+    /// Go on until interrupted.
+    #[arg(long, short)]
+    follow: bool,
+}
+
+#[derive(Args)]
+pub struct Power {
+    #[command(flatten)]
+    rack: Name,
+    server: String,
+    #[arg(value_enum)]
+    action: Action,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Action {
+    On,
+    /// Press the button and wait until it is off.
+    Off,
+    /// Cut the power.
+    Cut,
+    /// Cut the power and give it back.
+    Reset,
+}
+
+impl Command {
+    pub async fn run(self, output: Output) -> Result<ExitCode, Failure> {
+        match self {
+            Self::Up(up) => up.run(output).await?,
+            Self::Down(rack) => ashlar_lab::down(&rack.name).await.failing(|| format!("ending rack `{}`", rack.name))?,
+            Self::Status(rack) => show(&status(&rack.name).await?, output)?,
+            Self::Config(config) => config.run().await?,
+            Self::Exec(exec) => return exec.run().await,
+            Self::Console(console) => {
+                let Console { rack, server, follow } = console;
+                let end = ashlar_lab::console(&rack.name, &server, follow, &mut std::io::stdout()).await;
+                end.failing(|| format!("reading the console of {server}"))?;
+            }
+            Self::Power(power) => power.run().await?,
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Up {
+    async fn run(self, output: Output) -> Result<(), Failure> {
+        let name = &self.rack.name;
+        let spec = RackSpec::standard(name, self.masters, self.workers);
+        let status = ashlar_lab::up(&spec).await.failing(|| format!("starting rack `{name}`"))?;
+        eprintln!("rack `{name}` is up: {} servers, all off", status.servers.len());
+        show(&status, output)
+    }
+}
+
+impl Exec {
+    async fn run(self) -> Result<ExitCode, Failure> {
+        let name = &self.rack.name;
+        let status = ashlar_lab::exec(name, &self.command).await;
+        let status = status.failing(|| format!("running a command in rack `{name}`"))?;
+        let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default());
+        Ok(ExitCode::from(u8::try_from(code).unwrap_or(1)))
+    }
+}
+
+impl Power {
+    async fn run(self) -> Result<(), Failure> {
+        let action = match self.action {
+            Action::On => PowerAction::On,
+            Action::Off => PowerAction::Off,
+            Action::Cut => PowerAction::Cut,
+            Action::Reset => PowerAction::Reset,
+        };
+        let end = ashlar_lab::power(&self.rack.name, &self.server, action).await;
+        end.failing(|| format!("changing the power of {}", self.server))
+    }
+}
+
+impl Config {
+    async fn run(self) -> Result<(), Failure> {
+        let status = status(&self.rack.name).await?;
+        let dir = self.dir.unwrap_or_else(|| status.directory.join("cluster"));
+        for (name, text) in [(INSTALL_CONFIG, install_config(&status)), (AGENT_CONFIG, agent_config(&status)?)] {
+            write_private(&dir.join(name), text.as_bytes())?;
+        }
+        println!("{}", dir.display());
+        Ok(())
+    }
+}
+
+async fn status(name: &str) -> Result<Status, Failure> {
+    ashlar_lab::status(name).await.failing(|| format!("asking rack `{name}`"))
+}
+
+fn show(status: &Status, output: Output) -> Result<(), Failure> {
+    if output == Output::Json {
+        return print_json(status);
+    }
+    let rows: Vec<Vec<String>> = status
+        .servers
+        .iter()
+        .map(|server| {
+            let power = if server.on { "on" } else { "off" };
+            let medium = server.medium.clone().unwrap_or_else(|| "none".into());
+            vec![
+                server.name.clone(),
+                power.into(),
+                server.machine_address.to_string(),
+                server.bmc_address.to_string(),
+                format!("{} / {}", server.bmc_user, server.bmc_password),
+                medium,
+            ]
+        })
+        .collect();
+    print!("{}", table(&["SERVER", "POWER", "ADDRESS", "BMC", "BMC LOGIN", "MEDIUM"], &rows));
+    Ok(())
+}
+
+/// Cluster name and base domain out of the rack's domain.
+fn names(status: &Status) -> (&str, &str) {
+    status.domain.split_once('.').unwrap_or((&status.domain, "ashlar.test"))
+}
+
+fn install_config(status: &Status) -> String {
+    let (name, domain) = names(status);
+    let count = |role| status.servers.iter().filter(|server| server.role == role).count();
+    let [a, b, c, _] = status.machine_network_address.octets();
+    let hosts: String = status
+        .servers
+        .iter()
+        .filter_map(|server| {
+            let role = match server.role {
+                Role::Bootstrap => return None,
+                Role::Master => "master",
+                Role::Worker => "worker",
+            };
+            Some(format!("      - name: {}\n        role: {role}\n{}", server.name, host(server, "        ")))
+        })
+        .collect();
+    format!(
+        "# Written by `ashlar lab config`.
+apiVersion: v1
+metadata:
+  name: {name}
+baseDomain: {domain}
+networking:
+  networkType: Flannel
+  clusterNetwork:
+    - cidr: 10.128.0.0/14
+      hostPrefix: 23
+  serviceNetwork:
+    - 172.30.0.0/16
+  machineNetwork:
+    - cidr: {a}.{b}.{c}.0/24
+platform:
+  baremetal:
+    apiVIPs:
+      - {}
+    ingressVIPs:
+      - {}
+    hosts:
+{hosts}controlPlane:
+  replicas: {}
+compute:
+  - name: worker
+    replicas: {}
+",
+        status.api_address,
+        status.ingress_address,
+        count(Role::Master),
+        count(Role::Worker)
+    )
+}
+
+fn agent_config(status: &Status) -> Result<String, Failure> {
+    let bootstrap = status.servers.iter().find(|server| server.role == Role::Bootstrap);
+    let bootstrap = bootstrap.ok_or_else(|| Failure::user("the rack has no bootstrap server"))?;
+    Ok(format!(
+        "# Written by `ashlar lab config`.\napiVersion: v1beta1\nkind: AgentConfig\nmetadata:\n  name: {}\nbootstrap:\n  name: {}\n{}",
+        names(status).0,
+        bootstrap.name,
+        host(bootstrap, "  ")
+    ))
+}
+
+/// What both files say of a server's BMC and interface.
+fn host(server: &ServerStatus, indent: &str) -> String {
+    let ServerStatus { bmc_address, bmc_user, bmc_password, certificate_sha256, mac, .. } = server;
+    format!(
+        "{indent}bootMACAddress: \"{mac}\"
+{indent}bmc:
+{indent}  address: redfish-virtualmedia://{bmc_address}
+{indent}  username: {bmc_user}
+{indent}  password: '{bmc_password}'
+{indent}  certificateFingerprint: \"{certificate_sha256}\"
+"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ashlar_model::config;
+    use ashlar_lab::spec::ServerSpec;
+
+    fn status_of(spec: &RackSpec) -> Status {
+        let server = |server: &ServerSpec| ServerStatus {
+            name: server.name.clone(),
+            role: server.role,
+            on: false,
+            medium: None,
+            boot_override: None,
+            machine_address: server.machine_address,
+            mac: server.mac.clone(),
+            bmc_address: server.bmc_address,
+            bmc_user: server.bmc_user.clone(),
+            bmc_password: server.bmc_password.clone(),
+            certificate_sha256: ["ab"; 32].join(":"),
+        };
+        Status {
+            name: spec.name.clone(),
+            directory: "/lab".into(),
+            domain: spec.domain.clone(),
+            api_address: spec.api_address,
+            ingress_address: spec.ingress_address,
+            machine_network_address: spec.machine_network.administrator(),
+            bmc_network_address: spec.bmc_network.administrator(),
+            servers: spec.servers.iter().map(server).collect(),
+        }
+    }
+
+    #[test]
+    fn the_configuration_of_a_rack_is_valid() {
+        let status = status_of(&RackSpec::standard("lab", 3, 2));
+        let install = config::parse(&install_config(&status)).unwrap_or_else(|problems| panic!("{problems:#?}"));
+        let text = agent_config(&status).expect("a bootstrap");
+        let agent = config::agent_config::parse(&text).unwrap_or_else(|problems| panic!("{problems:#?}"));
+        assert_eq!(config::agent_config::conflicts(&agent, &install), []);
+        assert_eq!((install.masters().count(), install.workers().count()), (3, 2));
+        assert_eq!(install.cluster_domain(), status.domain);
+    }
+}

@@ -1,0 +1,131 @@
+//! `ashlar release build|show|verify`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use ashlar_image::{BuildOptions, build_release, release as directory};
+use clap::{Args, Subcommand};
+
+use super::{Output, print_json, table};
+use crate::engine::release::{cache, locate};
+use crate::failure::{Failure, Fails};
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// Build a release from this repository (root, Debian).
+    Build(Build),
+    /// Say what is in a release.
+    Show(Which),
+    /// Check a release's signature and every one of its files.
+    Verify(Which),
+}
+
+#[derive(Args)]
+pub struct Build {
+    /// The repository.
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    source: PathBuf,
+    /// Directory with our own programs; default: where this one is.
+    #[arg(long, value_name = "DIR")]
+    programs: Option<PathBuf>,
+    /// Upstream programs as COMPONENT/PROGRAM, instead of compiling them.
+    #[arg(long, value_name = "DIR")]
+    prebuilt: Option<PathBuf>,
+    /// minisign secret key without password; default: one is made in the cache.
+    #[arg(long, value_name = "FILE")]
+    signing_key: Option<PathBuf>,
+    /// zstd level of the medium: 3 for speed, 19 for publishing.
+    #[arg(long, value_name = "LEVEL", default_value_t = 3)]
+    compression: u32,
+}
+
+#[derive(Args)]
+pub struct Which {
+    /// Release directory; default: the newest of the cache.
+    #[arg(value_name = "DIR")]
+    release: Option<PathBuf>,
+    /// Public key (minisign) that must have signed it; default: the one beside it.
+    #[arg(long, value_name = "FILE")]
+    key: Option<PathBuf>,
+}
+
+impl Command {
+    pub async fn run(self, output: Output) -> Result<ExitCode, Failure> {
+        match self {
+            Self::Build(arguments) => arguments.run(output).await?,
+            Self::Show(which) => which.show(output)?,
+            Self::Verify(which) => which.verify()?,
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Build {
+    async fn run(self, output: Output) -> Result<(), Failure> {
+        let own = std::env::current_exe().failing(|| "finding this program".into())?;
+        let beside = own.parent().map(PathBuf::from).unwrap_or_default();
+        let options = BuildOptions {
+            source_root: std::fs::canonicalize(&self.source)
+                .failing(|| format!("finding the repository {}", self.source.display()))?,
+            cache: cache(),
+            our_binaries: self.programs.unwrap_or(beside),
+            prebuilt: self.prebuilt,
+            signing_key: self.signing_key,
+            compression: self.compression,
+            allow_missing: false,
+        };
+        let start = Instant::now();
+        let report = |progress: ashlar_image::Progress| {
+            eprintln!("[{:>6.1} s] {}: {}", start.elapsed().as_secs_f64(), progress.stage, progress.message);
+        };
+        let built = build_release(&options, &report).await.failing(|| "building the release".into())?;
+        eprintln!("release {} is ready after {:.1} s", built.release.version, start.elapsed().as_secs_f64());
+        match output {
+            Output::Text => println!("{}", built.path.display()),
+            Output::Json => print_json(&serde_json::json!({"path": built.path, "release": built.release}))?,
+        }
+        Ok(())
+    }
+}
+
+impl Which {
+    fn trusted(&self) -> Result<Option<String>, Failure> {
+        let read = |path: &PathBuf| std::fs::read_to_string(path).failing(|| format!("reading {}", path.display()));
+        self.key.as_ref().map(read).transpose()
+    }
+
+    fn show(&self, output: Output) -> Result<(), Failure> {
+        let path = locate(self.release.as_deref())?;
+        let release = directory::read_signed(&path, self.trusted()?.as_deref())
+            .failing(|| format!("reading the release in {}", path.display()))?;
+        if output == Output::Json {
+            return print_json(&release);
+        }
+        println!("{}\n", path.display());
+        println!("version     {}\nKubernetes  {}", release.version, release.kubernetes_version);
+        println!("OS commit   {}\npackages    {}\n", release.ostree_commit, release.packages.len());
+        let files: Vec<Vec<String>> = release
+            .files
+            .iter()
+            .map(|(name, file)| vec![name.clone(), format!("{} MB", file.bytes / 1_000_000), file.sha256.clone()])
+            .collect();
+        println!("{}", table::table(&["FILE", "SIZE", "SHA-256"], &files));
+        let images: Vec<Vec<String>> =
+            release.images.iter().map(|image| vec![image.name.clone(), image.digest.clone()]).collect();
+        print!("{}", table::table(&["IMAGE", "DIGEST"], &images));
+        Ok(())
+    }
+
+    fn verify(&self) -> Result<(), Failure> {
+        let path = locate(self.release.as_deref())?;
+        let release = directory::verify(&path, self.trusted()?.as_deref()).map_err(|error| {
+            Failure::user(format!("the release in {} must not be used", path.display())).because(error)
+        })?;
+        println!("{}: release {}, {} files, all as signed", path.display(), release.version, release.files.len());
+        if self.key.is_none() {
+            eprintln!("note: checked with the key beside it, which proves only that nothing broke on the way; --key FILE");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,43 @@
+//! `ashlar validate`.
+
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::{Directory, Output, print_json};
+use crate::failure::Failure;
+
+#[derive(Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    directory: Directory,
+}
+
+impl Arguments {
+    pub fn run(self, output: Output) -> Result<ExitCode, Failure> {
+        let checked = self.directory.open().read()?;
+        let problems = checked.as_ref().err().map(Vec::as_slice).unwrap_or_default();
+        match output {
+            Output::Json => print_json(&problems)?,
+            Output::Text => {
+                for problem in problems {
+                    println!("{problem}");
+                }
+            }
+        }
+        match &checked {
+            Ok(configuration) => {
+                let hosts = configuration.hosts().count();
+                eprintln!("the configuration of {} is valid: {hosts} hosts", configuration.install.name);
+                for remark in &configuration.install.remarks {
+                    eprintln!("note: {remark}");
+                }
+                Ok(ExitCode::SUCCESS)
+            }
+            Err(problems) => {
+                eprintln!("{} problems", problems.len());
+                Ok(ExitCode::from(1))
+            }
+        }
+    }
+}

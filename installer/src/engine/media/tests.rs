@@ -1,0 +1,73 @@
+use super::*;
+use axum::http::Request;
+use http_body_util::BodyExt;
+use tower::ServiceExt;
+
+fn layout() -> release::Media {
+    let range = |offset, length| release::Range { offset, length };
+    release::Media {
+        version: "1".into(),
+        host_view: range(1000, 64),
+        kernel_arguments: Vec::new(),
+        root_filesystem: range(2000, 1),
+    }
+}
+
+/// A file of 3000 bytes whose values follow from their places.
+fn media() -> (tempfile::TempDir, Media, Vec<u8>) {
+    let folder = tempfile::tempdir().expect("folder");
+    let path = folder.path().join("base.iso");
+    let bytes: Vec<u8> = (0..3000u32).map(|index| (index % 251) as u8).collect();
+    std::fs::write(&path, &bytes).expect("written");
+    let media = Media::open(&path, layout()).expect("open");
+    media.offer("node-1", "s3cret", br#"{"host":"node-1"}"#).expect("fits");
+    (folder, media, bytes)
+}
+
+async fn ask(media: &Media, method: &str, path: &str, range: Option<&str>) -> (StatusCode, HeaderMap, Vec<u8>) {
+    let mut request = Request::builder().method(method).uri(path);
+    if let Some(range) = range {
+        request = request.header("range", range);
+    }
+    let response = app(media.clone()).oneshot(request.body(Body::empty()).expect("request")).await.expect("answer");
+    let (parts, body) = response.into_parts();
+    (parts.status, parts.headers, body.collect().await.expect("body").to_bytes().to_vec())
+}
+
+#[tokio::test]
+async fn the_whole_file_comes_with_the_hosts_view_and_is_counted() {
+    let (_folder, media, base) = media();
+    let (status, _, body) = ask(&media, "GET", "/media/s3cret/node-1.iso", None).await;
+    assert_eq!((status, body.len()), (StatusCode::OK, base.len()));
+    assert_eq!(body[..1000], base[..1000]);
+    assert!(body[1000..].starts_with(br#"{"host":"node-1"}"#));
+    assert_eq!(body[1017..], base[1017..]);
+    assert_eq!(media.served("node-1").bytes.load(Ordering::Relaxed), 3000);
+}
+
+#[tokio::test]
+async fn a_range_that_begins_inside_the_view_is_patched_too() {
+    let (_folder, media, _) = media();
+    let (status, headers, body) = ask(&media, "GET", "/media/s3cret/node-1.iso", Some("bytes=1001-1004")).await;
+    assert_eq!((status, body.as_slice()), (StatusCode::PARTIAL_CONTENT, b"\"hos".as_slice()));
+    assert_eq!(headers["content-range"], "bytes 1001-1004/3000");
+}
+
+#[tokio::test]
+async fn head_tells_the_length_and_sends_nothing() {
+    let (_folder, media, _) = media();
+    let (status, headers, body) = ask(&media, "HEAD", "/media/s3cret/node-1.iso", None).await;
+    assert_eq!((status, body.len()), (StatusCode::OK, 0));
+    assert_eq!(headers["content-length"], "3000");
+    assert_eq!(headers["accept-ranges"], "bytes");
+}
+
+#[tokio::test]
+async fn only_the_newest_path_of_the_right_host_is_served() {
+    let (_folder, media, _) = media();
+    media.offer("node-1", "newer", b"{}").expect("fits");
+    for path in ["/media/s3cret/node-1.iso", "/media/newer/node-2.iso", "/media//node-1.iso"] {
+        assert_eq!(ask(&media, "GET", path, None).await.0, StatusCode::NOT_FOUND, "{path}");
+    }
+    assert_eq!(ask(&media, "GET", "/media/newer/node-1.iso", Some("bytes=9000-")).await.0, StatusCode::RANGE_NOT_SATISFIABLE);
+}

@@ -1,0 +1,93 @@
+//! The release that is installed: found, its signature and what is used of it checked, its medium opened.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use ashlar_image::{medium, release as directory};
+use ashlar_model::release::{Media, Release};
+use sha2::{Digest, Sha256};
+
+use super::journal::Journal;
+use crate::failure::{Failure, Fails};
+
+const BUILD: &str = "`ashlar release build` makes one; --release names another";
+
+pub struct OpenRelease {
+    pub directory: PathBuf,
+    pub release: Release,
+    pub media: Media,
+}
+
+/// `$ASHLAR_CACHE`, `$XDG_CACHE_HOME/ashlar` or `~/.cache/ashlar`.
+pub fn cache() -> PathBuf {
+    if let Some(cache) = std::env::var_os("ASHLAR_CACHE") {
+        return PathBuf::from(cache);
+    }
+    let home = std::env::var_os("HOME").map_or_else(|| PathBuf::from("/root"), PathBuf::from);
+    std::env::var_os("XDG_CACHE_HOME").map_or_else(|| home.join(".cache"), PathBuf::from).join("ashlar")
+}
+
+/// The release that was asked for, else the newest of the cache.
+///
+/// # Errors
+/// There is none.
+pub fn locate(asked: Option<&Path>) -> Result<PathBuf, Failure> {
+    if let Some(path) = asked {
+        let there = path.join(directory::MANIFEST).exists();
+        return match there {
+            true => Ok(path.to_owned()),
+            false => Err(Failure::user(format!("{} holds no release", path.display())).hint(BUILD)),
+        };
+    }
+    // The newest one has this name, and another one after the next build.
+    let newest = cache().join("release/dev");
+    std::fs::canonicalize(&newest)
+        .map_err(|error| Failure::user("there is no release in the cache").because(error).hint(BUILD))
+}
+
+impl OpenRelease {
+    /// Checks signature and medium; a medium that was hashed before and has not changed since is not read again.
+    ///
+    /// # Errors
+    /// Something is missing, changed or not signed.
+    pub async fn open(path: &Path, journal: &Journal) -> Result<Self, Failure> {
+        let release = directory::read_signed(path, None)
+            .failing(|| format!("checking the signature of the release in {}", path.display()))?;
+        let iso = path.join(directory::MEDIUM);
+        let expected = release.files.get(directory::MEDIUM).map(|file| file.sha256.clone());
+        let expected = expected.ok_or_else(|| {
+            Failure::user(format!("the release in {} has no medium", path.display())).hint(BUILD)
+        })?;
+        let stamp = stamp(&iso, &expected).failing(|| format!("reading {}", iso.display()))?;
+        let checked: Option<String> = journal.get("medium-checked").failing(|| "reading the journal".into())?;
+        if checked.as_ref() != Some(&stamp) {
+            let file = iso.clone();
+            let found = tokio::task::spawn_blocking(move || hash(&file)).await;
+            let found = found.failing(|| "hashing the medium".into())?;
+            let found = found.failing(|| format!("hashing {}", iso.display()))?;
+            if found != expected {
+                let what = format!("{} is not what the release says ({found}, not {expected})", iso.display());
+                return Err(Failure::user(what).hint("get or build the release again"));
+            }
+            journal.put("medium-checked", &stamp).failing(|| "writing the journal".into())?;
+        }
+        let media = medium::read_media(&iso).failing(|| format!("reading {}", iso.display()))?;
+        Ok(Self { directory: path.to_owned(), release, media })
+    }
+
+    pub fn iso(&self) -> PathBuf {
+        self.directory.join(directory::MEDIUM)
+    }
+}
+
+/// Changes when the file does.
+fn stamp(path: &Path, expected: &str) -> std::io::Result<String> {
+    let data = path.metadata()?;
+    Ok(format!("{} {} {}.{} {expected}", data.ino(), data.len(), data.mtime(), data.mtime_nsec()))
+}
+
+fn hash(path: &Path) -> std::io::Result<String> {
+    let mut hash = Sha256::new();
+    std::io::copy(&mut std::fs::File::open(path)?, &mut hash)?;
+    Ok(hex::encode(hash.finalize()))
+}

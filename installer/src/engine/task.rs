@@ -1,0 +1,113 @@
+//! What a host's live system is told to do next.
+
+use ashlar_model::agent_api::{BootstrapTask, InstallTask, Task, WipeTask};
+use ashlar_model::bootstrap_api::Bundle;
+use ashlar_model::config::Role;
+use ashlar_model::event::What;
+use serde_json::{Value, json};
+
+use super::Engine;
+use super::disk::ChosenDisk;
+use super::handle::Handle;
+use super::host::{Input, Purpose, State};
+use crate::failure::Failure;
+
+/// Hands out the host's task if it has one now; that it was handed out is durable before this returns.
+///
+/// # Errors
+/// The journal cannot be written, or a step that must come first did not run.
+pub fn take(engine: &Engine, handle: &Handle) -> Result<Task, Failure> {
+    let record = handle.record();
+    if !record.state.is_live() {
+        return Ok(Task::Wait);
+    }
+    let Some(disk) = record.disk.filter(|_| may_begin(engine, handle)) else { return Ok(Task::Wait) };
+    let task = match handle.purpose {
+        Purpose::Install => install(engine, handle, &disk)?,
+        Purpose::Bootstrap => bootstrap(engine, handle, &disk)?,
+        Purpose::Wipe => {
+            let disks = vec![(disk.name.clone(), disk.serial.clone(), disk.size_bytes)];
+            Task::Wipe(WipeTask { disks })
+        }
+    };
+    if matches!(record.state, State::Enrolled { .. }) {
+        handle.update(engine, |record| record.touched = true)?;
+        let act = match handle.purpose {
+            Purpose::Wipe => "wipe",
+            Purpose::Install | Purpose::Bootstrap => "overwrite",
+        };
+        let target = format!("{} (serial {})", disk.name, disk.serial.as_deref().unwrap_or("unknown"));
+        engine.events.emit(Some(handle.name()), What::Destructive { act: act.into(), target });
+        handle.apply(engine, &Input::TaskTaken(handle.purpose))?;
+    }
+    Ok(task)
+}
+
+/// No master's disk is touched before all masters' disks are decided: a wrong hint for the third must not cost the
+/// first two theirs. Workers need the bootstrap's address.
+fn may_begin(engine: &Engine, handle: &Handle) -> bool {
+    if handle.purpose != Purpose::Install {
+        return true;
+    }
+    let bootstrap = engine.bootstrap().map(|bootstrap| bootstrap.record());
+    let serving = bootstrap.as_ref().is_none_or(|bootstrap| {
+        matches!(bootstrap.state, State::Serving { .. } | State::Finished | State::Removed)
+    });
+    if engine.options.write_after_serving && !serving {
+        return false;
+    }
+    match handle.config.role {
+        Role::Worker => bootstrap.is_none_or(|bootstrap| bootstrap.address.is_some()),
+        Role::Master | Role::Bootstrap => engine.masters().all(|master| {
+            let record = master.record();
+            record.disk.is_some() || record.state.has_system()
+        }),
+    }
+}
+
+fn install(engine: &Engine, handle: &Handle, disk: &ChosenDisk) -> Result<Task, Failure> {
+    let vip = engine.configuration.install.api_vip;
+    let bootstrap = engine.bootstrap().and_then(|bootstrap| bootstrap.record().address);
+    // The API address may move to a master while a worker boots; the bootstrap keeps its own until it ends.
+    let server = match (handle.config.role, bootstrap) {
+        (Role::Worker, Some(bootstrap)) => bootstrap,
+        _ => vip,
+    };
+    Ok(Task::Install(InstallTask {
+        disk: disk.name.clone(),
+        disk_serial: disk.serial.clone(),
+        disk_size_bytes: disk.size_bytes,
+        wipe_consent: consent(engine, handle),
+        ignition: first_config(&server.to_string(), handle.config.role.as_str()),
+        server_ca_pem: engine.keys()?.install_ca.certificate_pem.clone(),
+        verify: engine.options.verify_disks,
+    }))
+}
+
+fn bootstrap(engine: &Engine, handle: &Handle, disk: &ChosenDisk) -> Result<Task, Failure> {
+    let bundle = Bundle {
+        cluster: engine.cluster()?,
+        bootstrap_host: handle.name().to_owned(),
+        hosts: engine.host_records(),
+        keys: engine.keys()?.clone(),
+    };
+    Ok(Task::Bootstrap(Box::new(BootstrapTask {
+        disk: disk.name.clone(),
+        disk_serial: disk.serial.clone(),
+        disk_size_bytes: disk.size_bytes,
+        wipe_consent: consent(engine, handle),
+        bundle,
+    })))
+}
+
+fn consent(engine: &Engine, handle: &Handle) -> bool {
+    engine.options.consent.covers(handle.name()) || handle.record().touched
+}
+
+/// What an installed host starts from: everything else comes from the configuration server.
+fn first_config(server: &str, role: &str) -> Value {
+    json!({"ignition": {
+        "version": "3.5.0",
+        "config": {"merge": [{"source": format!("https://{server}:22623/config/{role}")}]},
+    }})
+}
