@@ -15,7 +15,7 @@ installkernel() {
 }
 
 install() {
-    inst_multiple mount umount head cp chmod mkdir systemctl systemd-tmpfiles useradd usermod groupadd
+    inst_multiple mount umount head tr cp chmod mkdir systemctl systemd-tmpfiles useradd usermod groupadd
     inst_libdir_file 'libgcc_s.so*' 'libm.so*' 'libnss_files.so*'
     inst_simple /etc/ssl/certs/ca-certificates.crt
     inst_simple "$moddir/90-ashlar.rules" /usr/lib/udev/rules.d/90-ashlar.rules
