@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use ashlar_host::inventory::Machine;
 use ashlar_model::bootstrap_api::{NodeOrder, NodeReport};
+use ashlar_model::control_plane::{PRIVATE, PUBLIC};
 use ashlar_model::keys::{ClusterKeys, KeyPair};
 use ashlar_model::node::{CLUSTER_KEYS_FILE, IDENTITY_CERTIFICATE, IDENTITY_KEY, NODE_FILE, NodeFile};
 use serde::de::DeserializeOwned;
@@ -30,11 +31,17 @@ pub async fn run() -> anyhow::Result<()> {
     let file: NodeFile = read_json(Path::new(NODE_FILE))?;
     let keys = Path::new(CLUSTER_KEYS_FILE);
     let keys: Option<ClusterKeys> = if keys.exists() { Some(read_json(keys)?) } else { None };
-    let server = match &file.bootstrap_url {
-        Some(url) => Some(server::Server::new(url, &file.server_ca_pem, &identity()?)?),
-        None => None,
+    let order: NodeOrder = read_json(Path::new(ORDER_FILE)).unwrap_or_default();
+    let server = match (&file.bootstrap_url, identity()) {
+        (None, _) => None,
+        (Some(url), Ok(identity)) => Some(server::Server::new(url, &file.server_ca_pem, &identity)?),
+        // An installed node does its work without it.
+        (Some(_), Err(error)) if order.enrolment_over => {
+            tracing::warn!(error = format!("{error:#}"), "no orders are asked for");
+            None
+        }
+        (Some(_), Err(error)) => return Err(error),
     };
-    let order = read_json(Path::new(ORDER_FILE)).unwrap_or_default();
     let node = apply::Node::new(Path::new("/"), file, keys)?;
     Daemon { node, server, order, applied: None, slot_is_wiped: false }.run().await
 }
@@ -122,9 +129,18 @@ impl Daemon {
     }
 }
 
+/// The key pair that our enrolment is bound to. The first start takes it over from the config slot, before the
+/// slot's copy is wiped.
 fn identity() -> anyhow::Result<KeyPair> {
-    let read = |path: &str| std::fs::read_to_string(path).with_context(|| format!("reading {path}"));
-    Ok(KeyPair { certificate_pem: read(IDENTITY_CERTIFICATE)?, private_key_pem: read(IDENTITY_KEY)? })
+    let (certificate, key) = (Path::new(IDENTITY_CERTIFICATE), Path::new(IDENTITY_KEY));
+    if !certificate.exists() || !key.exists() {
+        let secret = slot::secret(&Machine::default())?;
+        let secret = secret.with_context(|| format!("{IDENTITY_KEY} is missing, and so is the slot's secret"))?;
+        durable::write(key, secret.private_key_pem.as_bytes(), PRIVATE)?;
+        durable::write(certificate, secret.certificate_pem.as_bytes(), PUBLIC)?;
+    }
+    let read = |path: &Path| std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()));
+    Ok(KeyPair { certificate_pem: read(certificate)?, private_key_pem: read(key)? })
 }
 
 fn read_json<T: DeserializeOwned>(path: &Path) -> anyhow::Result<T> {

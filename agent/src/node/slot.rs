@@ -1,28 +1,45 @@
 //! After enrolment the config slot's secret is of no more use to us, and of use to whoever steals the disk.
 
-use std::path::Path;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use ashlar_host::inventory::{Machine, disks, partitions};
-use ashlar_model::slot::{self, PARTITION_TYPE, SLOT_BYTES};
+use ashlar_model::slot::{self, PARTITION_TYPE, SLOT_BYTES, Slot, SlotSecret};
 
 /// Wipes the secret of the slot on the disk that this system was installed to. Fine when it has none.
 pub fn wipe_secret(machine: &Machine) -> anyhow::Result<()> {
-    for disk in disks::list(machine) {
-        let path = Path::new(&disk.name);
-        let partitions = partitions::read(path);
-        if let Some(found) = partitions.iter().find(|partition| partition.type_guid == PARTITION_TYPE) {
-            return wipe_at(path, found.start).with_context(|| format!("wiping the secret of {}", disk.name));
-        }
-    }
-    tracing::warn!("no disk has a config slot");
-    Ok(())
+    let Some((disk, offset)) = find(machine) else {
+        tracing::warn!("no disk has a config slot");
+        return Ok(());
+    };
+    wipe_at(&disk, offset).with_context(|| format!("wiping the secret of {}", disk.display()))
+}
+
+/// The secret, as long as it is there.
+pub fn secret(machine: &Machine) -> anyhow::Result<Option<SlotSecret>> {
+    let Some((disk, offset)) = find(machine) else { return Ok(None) };
+    let read = || -> anyhow::Result<Slot> {
+        let mut bytes = vec![0; SLOT_BYTES as usize];
+        File::open(&disk)?.read_exact_at(&mut bytes, offset)?;
+        Ok(slot::decode(&bytes)?)
+    };
+    Ok(read().with_context(|| format!("reading the config slot of {}", disk.display()))?.secret)
+}
+
+fn find(machine: &Machine) -> Option<(PathBuf, u64)> {
+    disks::list(machine).into_iter().find_map(|disk| {
+        let path = PathBuf::from(&disk.name);
+        let mut partitions = partitions::read(&path).into_iter();
+        let found = partitions.find(|partition| partition.type_guid == PARTITION_TYPE)?;
+        Some((path, found.start))
+    })
 }
 
 /// Rewrites the slot without its secret, and zeros over all that the longer one covered.
 fn wipe_at(disk: &Path, offset: u64) -> anyhow::Result<()> {
-    use std::os::unix::fs::FileExt;
-    let file = std::fs::File::options().read(true).write(true).open(disk)?;
+    let file = File::options().read(true).write(true).open(disk)?;
     let mut bytes = vec![0; SLOT_BYTES as usize];
     file.read_exact_at(&mut bytes, offset)?;
     let mut slot = slot::decode(&bytes)?;
@@ -40,7 +57,6 @@ fn wipe_at(disk: &Path, offset: u64) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ashlar_model::slot::{Slot, SlotSecret};
     use std::io::Write;
 
     #[test]
