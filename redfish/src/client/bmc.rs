@@ -167,3 +167,20 @@ fn identity(root: &Value, system: &Value, manager: &Value) -> Identity {
         firmware: text(manager, "FirmwareVersion").unwrap_or_default(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn is_send<T: Send>(_: &T) {}
+
+    /// Compiles only while the engine can spawn what it awaits.
+    #[expect(dead_code, reason = "only its types matter")]
+    fn futures_can_be_spawned(bmc: &Bmc, endpoint: &Endpoint, credentials: &Credentials) {
+        is_send(&Bmc::connect(endpoint, credentials, Trust::Insecure, Timeouts::default()));
+        is_send(&bmc.insert(""));
+        is_send(&bmc.set_boot_once(super::super::BootTarget::Cd));
+        is_send(&bmc.power_cycle(Duration::ZERO));
+    }
+}

@@ -100,7 +100,7 @@ impl Bmc {
     async fn wait_for_boot_target(&self, word: &str) -> Result<(), Error> {
         let timeouts = &self.connection.timeouts;
         let what = format!("boot override {word} to show");
-        poll_until(timeouts, &self.connection.bmc, &what, timeouts.settle, async || {
+        poll_until(timeouts, &self.connection.bmc, &what, timeouts.settle, || async move {
             let target = self.boot_state().await?.target.unwrap_or_default();
             Ok(if target == word { Ok(()) } else { Err(format!("target {target:?}")) })
         })

@@ -133,7 +133,7 @@ impl Connection {
 
     /// Sends with the current login; statuses from 400 on are errors.
     pub(super) async fn send(&self, request: &Request<'_>) -> Result<Reply, Error> {
-        with_retries(&self.timeouts, &request.to_string(), async || self.attempt(request).await).await
+        with_retries(&self.timeouts, &request.to_string(), || self.attempt(request)).await
     }
 
     async fn attempt(&self, request: &Request<'_>) -> Result<Reply, Verdict> {

@@ -26,13 +26,13 @@ impl Bmc {
         })?;
         let timeouts = Timeouts { attempts: CONFLICT_ATTEMPTS, ..self.connection.timeouts.clone() };
         let body = json!({"ResetType": kind.to_string()});
-        with_retries(&timeouts, "reset", async || self.reset_once(&action.target, &body, kind).await).await
+        with_retries(&timeouts, "reset", || self.reset_once(&action.target, &body, kind)).await
     }
 
     /// Polls until the system is in `state`; a BMC that is away for a moment is waited for too.
     pub async fn wait_for_power(&self, state: PowerState, limit: Duration) -> Result<(), Error> {
         let what = format!("power state {state}");
-        poll_until(&self.connection.timeouts, &self.connection.bmc, &what, limit, async || {
+        poll_until(&self.connection.timeouts, &self.connection.bmc, &what, limit, || async move {
             let seen = self.power_state().await?;
             Ok(if seen == state { Ok(()) } else { Err(format!("power state {seen}")) })
         })

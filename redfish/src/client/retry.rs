@@ -15,11 +15,14 @@ pub(super) enum Verdict {
 }
 
 /// Runs `act` until it succeeds, fails for good, or `timeouts.attempts` are used up.
-pub(super) async fn with_retries<T>(
+pub(super) async fn with_retries<T, F>(
     timeouts: &Timeouts,
     what: &str,
-    mut act: impl AsyncFnMut() -> Result<T, Verdict>,
-) -> Result<T, Error> {
+    mut act: impl FnMut() -> F,
+) -> Result<T, Error>
+where
+    F: Future<Output = Result<T, Verdict>>,
+{
     let mut attempt = 1;
     loop {
         let (error, reason, after) = match act().await {
@@ -38,13 +41,16 @@ pub(super) async fn with_retries<T>(
 }
 
 /// Looks every `timeouts.poll` until `look` finds a value; `Err(seen)` in it is what is there instead.
-pub(super) async fn poll_until<T>(
+pub(super) async fn poll_until<T, F>(
     timeouts: &Timeouts,
     bmc: &str,
     what: &str,
     limit: Duration,
-    mut look: impl AsyncFnMut() -> Result<Result<T, String>, Error>,
-) -> Result<T, Error> {
+    mut look: impl FnMut() -> F,
+) -> Result<T, Error>
+where
+    F: Future<Output = Result<Result<T, String>, Error>>,
+{
     let start = Instant::now();
     loop {
         let last = match look().await {

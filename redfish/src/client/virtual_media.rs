@@ -84,7 +84,7 @@ impl Bmc {
 
     async fn insert_into(&self, slot: &Slot, url: &str) -> Result<(), Error> {
         // Straight after an eject some BMCs answer with server errors.
-        with_retries(&self.connection.timeouts, "insert", async || {
+        with_retries(&self.connection.timeouts, "insert", || async move {
             self.climb(slot, url).await.map_err(|error| match error.status() {
                 Some(500..) => Verdict::Again { error, reason: "the slot may not be ready", after: None },
                 _ => Verdict::Final(error),
@@ -93,7 +93,7 @@ impl Bmc {
         .await?;
         let timeouts = &self.connection.timeouts;
         let what = format!("{url} to show in {}", slot.path);
-        poll_until(timeouts, &self.connection.bmc, &what, timeouts.settle, async || {
+        poll_until(timeouts, &self.connection.bmc, &what, timeouts.settle, || async move {
             let media = self.slot(&slot.path).await?.media();
             let there = media.inserted && media.image.as_deref().is_none_or(|image| same_image(image, url));
             Ok(if there {
@@ -137,7 +137,7 @@ impl Bmc {
         }
         let timeouts = &self.connection.timeouts;
         let what = format!("{} to be empty", slot.path);
-        poll_until(timeouts, &self.connection.bmc, &what, timeouts.settle, async || {
+        poll_until(timeouts, &self.connection.bmc, &what, timeouts.settle, || async move {
             let slot = self.slot(&slot.path).await?;
             Ok(if empty(&slot) { Ok(()) } else { Err(format!("image {:?}", slot.media().image)) })
         })
