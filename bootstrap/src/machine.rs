@@ -167,7 +167,7 @@ pub async fn hold_api_address(state: &State, place: &Place, priority: u8) -> any
         address: place.address,
         peers,
         virtual_address: cluster.api_vip,
-        prefix: cluster.machine_network.prefix_len(),
+        prefix: 32,
         router_id: cluster.virtual_router_id(),
         priority,
     };
