@@ -277,9 +277,13 @@ mod tests {
         #[test]
         fn a_disk_with_a_system_is_never_written_again(inputs in inputs()) {
             let mut complete = false;
-            for (state, _) in run(&inputs) {
+            // Only a new run starts a failed host over.
+            let mut all = vec![Input::Start];
+            all.extend(inputs.into_iter().filter(|input| *input != Input::Start));
+            for (state, _) in run(&all) {
                 complete |= state.has_system();
-                prop_assert!(!(complete && matches!(state, State::Writing { .. })) || inputs.contains(&Input::Start));
+                let written_again = complete && matches!(state, State::Writing { .. });
+                prop_assert!(!written_again, "{:?}", state);
             }
         }
 
