@@ -135,6 +135,8 @@ struct Build<'a> {
     report: &'a dyn Fn(Progress),
     stage: RefCell<Option<(&'static str, Instant)>>,
     upstream: Programs,
+    /// Hash of all of them; there are hundreds of megabytes.
+    upstream_key: String,
     ours: Programs,
     versions: BTreeMap<String, String>,
     /// Container images cannot be made.
@@ -159,11 +161,12 @@ impl<'a> Build<'a> {
             }
             report(Progress { stage: "programs", message: format!("left out: {}", missing.join(", ")) });
         }
+        let upstream_key = programs_key(Key::new(""), &upstream)?.finish();
         let versions = components::versions(&layers)?;
         let os = options.source_root.join("image/os");
         check_sandbox_image(&os, &versions)?;
         let lacking = missing.iter().any(|name| !system::OUR_PROGRAMS.contains(name));
-        Ok(Self { options, os, report, stage: RefCell::default(), upstream, ours, versions, lacking })
+        Ok(Self { options, os, report, stage: RefCell::default(), upstream, upstream_key, ours, versions, lacking })
     }
 
     async fn packages(&self) -> Result<Made, Error> {
@@ -230,7 +233,7 @@ impl<'a> Build<'a> {
 
     fn images(&self, packages: &Made) -> Result<impl Future<Output = Result<Made, Error>>, Error> {
         let mut key = Key::new(include_str!("images.rs")).text(include_str!("oci.rs")).text(&packages.key);
-        key = programs_key(key, &self.upstream)?.text(&self.lacking.to_string());
+        key = key.text(&self.upstream_key).text(&self.lacking.to_string());
         for name in system::OUR_IMAGE_PROGRAMS {
             if let Some(path) = self.ours.get(*name) {
                 key = key.file(path)?;
@@ -267,7 +270,7 @@ impl<'a> Build<'a> {
         for made in [&parts.packages, &parts.loader, &parts.initramfs, &parts.base, &parts.images] {
             key = key.text(&made.key);
         }
-        key = programs_key(programs_key(key, &self.upstream)?, &self.ours)?.file(&signing_key)?;
+        key = programs_key(key.text(&self.upstream_key), &self.ours)?.file(&signing_key)?;
         let key = key.text(&self.options.compression.to_string()).text(version()).finish();
         cached(&self.options.cache, "release", &key, async |dir| self.make_release(parts, &signing_key, &dir).await)
             .await

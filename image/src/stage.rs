@@ -107,10 +107,13 @@ where
     make(work.path().to_owned()).await?;
     let finish = |source| Error::Finish { path: place.clone(), source };
     fs::write(work.path().join(STAMP), "").map_err(finish)?;
-    if place.exists() {
-        fs::remove_dir_all(&place).map_err(finish)?;
+    // Somebody else may have finished the same stage meanwhile, and be using it.
+    if !place.join(STAMP).exists() {
+        if place.exists() {
+            fs::remove_dir_all(&place).map_err(finish)?;
+        }
+        fs::rename(work.keep(), &place).map_err(finish)?;
     }
-    fs::rename(work.keep(), &place).map_err(finish)?;
     prune(&parent, &place);
     Ok(place)
 }
