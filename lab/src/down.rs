@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use ashlar_host::process::{self, Process};
 use ashlar_host::{cgroup, loop_device, netns};
 
-use crate::machine::stack;
+use crate::machine::{nspawn, stack};
 use crate::rack::{self, Rack};
 use crate::{limits, network};
 
@@ -44,7 +44,9 @@ pub async fn down(name: &str) -> Result<(), Error> {
     let spec = rack.spec()?;
     stop_processes(&rack).await?;
     for server in &spec.servers {
-        end_groups(&rack.machine_namespace(&server.name)).await?;
+        let name = rack.machine_namespace(&server.name);
+        end_groups(&name).await?;
+        nspawn::forget(&name);
     }
     // Only a daemon that ran in our own mount namespace could have left any.
     stack::take_down(&rack.directory).await;

@@ -6,6 +6,9 @@ PATH=/usr/sbin:/usr/bin:/sbin:/bin
 export PATH
 lab=/run/lab
 
+# What is mounted here is not to appear at other places too.
+mount --make-rprivate /
+
 for hierarchy in /sys/fs/cgroup/*; do
     [ ! -d "$hierarchy" ] || mount -o remount,bind,rw "$hierarchy" 2>/dev/null || true
 done
@@ -28,8 +31,14 @@ mkdir -p /sys/class/dmi /sys/class/block
 mount --bind $lab/sys/dmi /sys/class/dmi
 mount --bind $lab/sys/block /sys/class/block
 mount --bind $lab/sys/block /sys/block
-umount /run/lab-class
+umount -R /run/lab-class
 rmdir /run/lab-class
+
+# These show the kernel of this computer.
+mkdir -p /run/systemd/system
+for unit in sys-kernel-debug.mount sys-kernel-tracing.mount sys-kernel-config.mount; do
+    ln -s /dev/null /run/systemd/system/$unit
+done
 
 : > /run/ostree-booted
 
@@ -37,7 +46,7 @@ first_boot() {
     slot=/dev/ashlar/config-slot
     [ -e $slot ] || return 0
     [ "$(head -c 8 $slot | tr -d '\000')" = ASHLARCF ] || return 0
-    [ ! -e /etc/ashlar/first-boot.json ] || return 0
+    [ ! -e /etc/.ashlar-ignition-applied ] || return 0
     echo "first boot: bringing up the network"
     mkdir -p /run/NetworkManager/initrd || return 1
     : > /run/NetworkManager/initrd/neednet

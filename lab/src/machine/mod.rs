@@ -230,6 +230,7 @@ impl Body {
                 tracing::warn!(%error, "a control group stays");
             }
         }
+        nspawn::forget(&name);
         match status {
             Ok(status) => {
                 tracing::info!(%status, "the system ended");

@@ -63,6 +63,17 @@ pub fn start(place: &Place<'_>, prepared: &Prepared, console: &Console) -> Resul
         .map_err(|source| Error::Start { source })
 }
 
+/// Removes what systemd-nspawn keeps for a machine in `/run`, where it does not clean up by itself.
+pub fn forget(name: &str) {
+    let folder = Path::new("/run/systemd/nspawn/propagate").join(name);
+    match std::fs::remove_dir(&folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            tracing::warn!(%error, folder = %folder.display(), "it stays");
+        }
+        _ => {}
+    }
+}
+
 /// What an exit status of systemd-nspawn means.
 #[must_use]
 pub fn end_of(status: ExitStatus) -> End {
@@ -81,7 +92,7 @@ fn arguments(name: &str, place: &Place<'_>, prepared: &Prepared) -> Vec<String> 
         "--resolv-conf=off",
         "--timezone=off",
         "--link-journal=no",
-        "--console=passive",
+        "--console=read-only",
         "--kill-signal=SIGRTMIN+4",
         "--bind=/dev/kmsg",
         "--bind-ro=+/usr:/usr",
