@@ -7,6 +7,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -135,7 +136,6 @@ struct Build<'a> {
     report: &'a dyn Fn(Progress),
     stage: RefCell<Option<(&'static str, Instant)>>,
     upstream: Programs,
-    /// Hash of all of them; there are hundreds of megabytes.
     upstream_key: String,
     ours: Programs,
     versions: BTreeMap<String, String>,
@@ -161,7 +161,7 @@ impl<'a> Build<'a> {
             }
             report(Progress { stage: "programs", message: format!("left out: {}", missing.join(", ")) });
         }
-        let upstream_key = programs_key(Key::new(""), &upstream)?.finish();
+        let upstream_key = upstream_key(&upstream)?;
         let versions = components::versions(&layers)?;
         let os = options.source_root.join("image/os");
         check_sandbox_image(&os, &versions)?;
@@ -410,6 +410,16 @@ fn check_sandbox_image(os: &Path, versions: &BTreeMap<String, String>) -> Result
     let text = fs::read_to_string(&path).map_err(file(&path))?;
     let image = images::reference("pause", versions).unwrap_or_default();
     if text.contains(&format!("\"{image}\"")) { Ok(()) } else { Err(Error::Sandbox { path, image }) }
+}
+
+/// By time and size: they are hundreds of megabytes in directories that are never written to again.
+fn upstream_key(programs: &Programs) -> Result<String, Error> {
+    let mut key = Key::new("");
+    for (name, path) in programs {
+        let about = fs::metadata(path).map_err(file(path))?;
+        key = key.text(name).text(&format!("{} {} {}", about.len(), about.mtime(), about.mtime_nsec()));
+    }
+    Ok(key.finish())
 }
 
 fn programs_key(mut key: Key, programs: &Programs) -> Result<Key, Error> {
