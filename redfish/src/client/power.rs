@@ -56,22 +56,23 @@ impl Bmc {
 
     async fn reset_once(&self, target: &str, body: &Value, kind: ResetType) -> Result<(), Verdict> {
         let Err(error) = self.act(target, body).await else { return Ok(()) };
-        if !matches!(error.status(), Some(400 | 409 | 500)) {
-            return Err(Verdict::Final(error));
-        }
+        let reason = match &error {
+            Error::Refused { status: 409, .. } => "a power change is going on",
+            Error::NoAnswer { .. } | Error::Broken { .. } => "the answer was lost",
+            Error::Refused { status: 400 | 500, .. } => "",
+            _ => return Err(Verdict::Final(error)),
+        };
         let state = self.power_state().await.map_err(Verdict::Final)?;
         if leads_to(kind) == Some(state) {
             tracing::debug!(bmc = self.connection.bmc, %state, %kind, "already so");
             return Ok(());
         }
-        match error.status() {
-            Some(409) => Err(Verdict::Again {
-                error,
-                reason: "a power change is going on",
-                after: Some(CONFLICT_PAUSE),
-            }),
-            _ => Err(Verdict::Final(error)),
+        // What may have arrived is repeated only when doing it twice is doing it once.
+        let lost = !matches!(error, Error::Refused { .. });
+        if reason.is_empty() || (lost && leads_to(kind).is_none()) {
+            return Err(Verdict::Final(error));
         }
+        Err(Verdict::Again { error, reason, after: Some(CONFLICT_PAUSE) })
     }
 
     async fn reset_action(&self) -> Result<ResetAction, Error> {

@@ -83,14 +83,7 @@ impl Bmc {
     }
 
     async fn insert_into(&self, slot: &Slot, url: &str) -> Result<(), Error> {
-        // Straight after an eject some BMCs answer with server errors.
-        with_retries(&self.connection.timeouts, "insert", || async move {
-            self.climb(slot, url).await.map_err(|error| match error.status() {
-                Some(500..) => Verdict::Again { error, reason: "the slot may not be ready", after: None },
-                _ => Verdict::Final(error),
-            })
-        })
-        .await?;
+        with_retries(&self.connection.timeouts, "insert", || self.insert_once(slot, url)).await?;
         let timeouts = &self.connection.timeouts;
         let what = format!("{url} to show in {}", slot.path);
         poll_until(timeouts, &self.connection.bmc, &what, timeouts.settle, || async move {
@@ -103,6 +96,25 @@ impl Bmc {
             })
         })
         .await
+    }
+
+    async fn insert_once(&self, slot: &Slot, url: &str) -> Result<(), Verdict> {
+        let Err(error) = self.climb(slot, url).await else { return Ok(()) };
+        match &error {
+            // The answer was lost, perhaps not the request.
+            Error::NoAnswer { .. } | Error::Broken { .. } => {
+                let media = self.slot(&slot.path).await.map_err(Verdict::Final)?.media();
+                if media.inserted && media.image.as_deref().is_some_and(|image| same_image(image, url)) {
+                    return Ok(());
+                }
+                Err(Verdict::Again { error, reason: "the answer was lost", after: None })
+            }
+            // Straight after an eject some BMCs answer with server errors.
+            Error::Refused { status: 500.., .. } => {
+                Err(Verdict::Again { error, reason: "the slot may not be ready", after: None })
+            }
+            _ => Err(Verdict::Final(error)),
+        }
     }
 
     async fn climb(&self, slot: &Slot, url: &str) -> Result<(), Error> {

@@ -1,10 +1,14 @@
 //! Reaching a BMC, trusting it, logging in and out.
 
-use super::{Bench, config, timeouts};
+use super::{Bench, config, listen, timeouts};
 use crate::client::{Bmc, Credentials, Endpoint, Error, Trust};
 use crate::fingerprint::Fingerprint;
 use crate::power::PowerState;
-use crate::virtual_bmc::Faults;
+use crate::virtual_bmc::{Certificate, Faults};
+use axum::routing::get;
+use axum::{Json, Router};
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
 
 #[tokio::test]
 async fn a_session_is_opened_shows_the_system_and_is_closed() {
@@ -101,4 +105,23 @@ async fn a_system_that_is_not_there_is_refused_and_the_session_closed() {
     let error = Bmc::connect(&endpoint, &credentials, Trust::Insecure, timeouts()).await.err().unwrap();
     assert!(error.to_string().contains("/redfish/v1/Systems/9"), "{error}");
     assert_eq!(bench.bmc.open_sessions(), 0);
+}
+
+#[tokio::test]
+async fn of_several_systems_one_must_be_named() {
+    let systems = json!({"Members": [{"@odata.id": "/redfish/v1/Systems/Host"}, {"@odata.id": "/redfish/v1/Systems/HGX"}]});
+    let router = Router::new()
+        .route(
+            "/redfish/v1/",
+            get(|| async { Json(json!({"Systems": {"@odata.id": "/redfish/v1/Systems"}})) }),
+        )
+        .route("/redfish/v1/Systems", get(|| async { Json(systems) }));
+    let (stop, certificate) =
+        (CancellationToken::new(), Certificate::self_signed(&["localhost".into()]).unwrap());
+    let address = listen(router, &certificate, &stop).await;
+    let endpoint = Endpoint::parse(&format!("redfish://{address}")).unwrap();
+    let error = Bmc::connect(&endpoint, &Credentials::new("admin", "x"), Trust::Insecure, timeouts()).await;
+    let error = error.err().unwrap().to_string();
+    assert!(error.contains("/redfish/v1/Systems/Host, /redfish/v1/Systems/HGX"), "{error}");
+    stop.cancel();
 }

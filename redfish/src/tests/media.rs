@@ -56,3 +56,13 @@ async fn the_medium_survives_a_restart_of_the_bmc() {
     let again = Bench::with(config).await;
     assert_eq!(again.bmc.medium().unwrap().url, bench.image());
 }
+
+#[tokio::test]
+async fn an_insert_whose_answer_is_lost_is_made_good() {
+    let bench = Bench::new().await;
+    let bmc = bench.connect().await;
+    bench.bmc.set_faults(Faults { lost_answers: 1, ..Faults::default() });
+    bmc.insert(&bench.image()).await.unwrap();
+    assert_eq!(bench.bmc.faults().lost_answers, 0);
+    assert!(bench.bmc.medium().is_some());
+}

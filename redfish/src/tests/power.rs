@@ -84,3 +84,12 @@ async fn waiting_in_vain_says_what_was_seen() {
     let error = bench.connect().await.wait_for_power(PowerState::On, Duration::ZERO).await.unwrap_err();
     assert!(error.to_string().contains("last seen: power state Off"), "{error}");
 }
+
+#[tokio::test]
+async fn a_power_on_whose_answer_is_lost_happens_once() {
+    let bench = Bench::new().await;
+    let bmc = bench.connect().await;
+    bench.bmc.set_faults(Faults { lost_answers: 1, ..Faults::default() });
+    bmc.reset(ResetType::On).await.unwrap();
+    assert_eq!(bench.machine.boots.lock().unwrap().len(), 1);
+}

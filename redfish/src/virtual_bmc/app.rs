@@ -2,7 +2,7 @@
 
 use super::config::VirtualBmc;
 use super::guard::guard;
-use super::{media, resources, system};
+use super::{accounts, media, resources, system};
 use axum::Router;
 use axum::extract::Request;
 use axum::http::Uri;
@@ -34,6 +34,9 @@ fn service_routes() -> Routes {
         .route("/redfish/v1/SessionService/Sessions", get(resources::sessions).post(resources::log_in))
         .route("/redfish/v1/SessionService/Sessions/Members", post(resources::log_in))
         .route("/redfish/v1/SessionService/Sessions/{id}", get(resources::session).delete(resources::log_out))
+        .route("/redfish/v1/AccountService", get(accounts::service))
+        .route("/redfish/v1/AccountService/Roles", get(accounts::roles))
+        .route("/redfish/v1/AccountService/Roles/{id}", get(accounts::role))
         .route("/redfish/v1/TaskService", get(resources::task_service))
         .route("/redfish/v1/TaskService/Tasks", get(resources::tasks))
         .route("/redfish/v1/TaskService/Tasks/{id}", get(resources::task))

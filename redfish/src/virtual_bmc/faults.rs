@@ -10,6 +10,8 @@ pub struct Faults {
     pub wrong_answers: u32,
     /// Requests whose connection is closed without an answer.
     pub dropped_connections: u32,
+    /// POST requests that are carried out, and whose answer is lost with the connection.
+    pub lost_answers: u32,
     /// Requests answered only after `delay`.
     pub slow_answers: u32,
     pub delay: Duration,

@@ -43,6 +43,10 @@ pub(super) async fn guard(State(bmc): State<Arc<VirtualBmc>>, request: Request, 
             response
         }
     };
+    if method == Method::POST && bmc.strikes(|faults| &mut faults.lost_answers) {
+        response.extensions_mut().insert(DropConnection);
+        return response;
+    }
     if !response.headers().contains_key(CONTENT_TYPE) && response.status().is_client_error() {
         response = explain(response, &method, &path);
     }

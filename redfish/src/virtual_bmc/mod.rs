@@ -3,6 +3,7 @@
 //! The BMC decides from what the machine boots (override, inserted medium) and when; the machine has the body.
 //! It must not know how machines are built: that is the driver's business, behind the [`Machine`] seam.
 
+mod accounts;
 mod app;
 mod boot;
 mod certificate;

@@ -39,6 +39,7 @@ pub(super) async fn root(State(bmc): Bmc, headers: HeaderMap) -> Response {
         "Chassis": {"@odata.id": "/redfish/v1/Chassis"},
         "Managers": {"@odata.id": "/redfish/v1/Managers"},
         "Tasks": {"@odata.id": "/redfish/v1/TaskService"},
+        "AccountService": {"@odata.id": "/redfish/v1/AccountService"},
         "SessionService": {"@odata.id": "/redfish/v1/SessionService"},
         "Links": {"Sessions": {"@odata.id": SESSIONS}},
     });
@@ -46,7 +47,7 @@ pub(super) async fn root(State(bmc): Bmc, headers: HeaderMap) -> Response {
 }
 
 pub(super) async fn odata() -> Response {
-    let names = ["Systems", "Chassis", "Managers", "SessionService"];
+    let names = ["Systems", "Chassis", "Managers", "SessionService", "AccountService"];
     let services =
         names.map(|name| json!({"name": name, "kind": "Singleton", "url": format!("/redfish/v1/{name}")}));
     let root = json!({"name": "Service", "kind": "Singleton", "url": "/redfish/v1/"});
