@@ -1,0 +1,42 @@
+//! `cargo xtask release`: the programs, then a release of them.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+
+use crate::process::{Session, ashlar, cargo, output};
+use crate::setup;
+
+/// Packages with the programs of a release, and the command line that makes it.
+const PROGRAMS: &[&str] = &["ashlar-agent", "ashlar-bootstrap", "ashlar-controllers", "ashlar-ignition", "ashlar-installer"];
+
+#[derive(Args)]
+pub struct Arguments {
+    /// zstd level of the medium: 3 for speed, 19 for publishing
+    #[arg(long, default_value_t = 3)]
+    compression: u32,
+}
+
+pub fn run(arguments: &Arguments) -> Result<()> {
+    let session = Session::open("release")?;
+    setup::ensure(&session)?;
+    programs(&session)?;
+    println!("{}", build(&session, arguments.compression)?.display());
+    Ok(())
+}
+
+/// Compiles our programs.
+pub fn programs(session: &Session) -> Result<()> {
+    let packages = PROGRAMS.iter().flat_map(|package| ["-p", package]);
+    session.run("Compiling Ashlar", "5 minutes the first time", &mut cargo(["build"].into_iter().chain(packages)))
+}
+
+/// Builds the release, or finds that it is there. Returns its folder.
+pub fn build(session: &Session, compression: u32) -> Result<PathBuf> {
+    let level = compression.to_string();
+    let arguments = ["release", "build", "--compression", &level];
+    session.run("Building the release", "25 minutes the first time, 1 after that", &mut ashlar(arguments))?;
+    let shown = output(&mut ashlar(["release", "show"]))?;
+    Ok(PathBuf::from(shown.lines().next().unwrap_or_default()))
+}
