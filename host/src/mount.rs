@@ -4,7 +4,7 @@ use std::ffi::CString;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use rustix::mount::{MountFlags, UnmountFlags};
+use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -16,6 +16,8 @@ pub enum Error {
     Unmount { target: PathBuf, source: io::Error },
     #[error("making the mount point {}", target.display())]
     MountPoint { target: PathBuf, source: io::Error },
+    #[error("sharing this mount namespace's mounts")]
+    Share { source: io::Error },
     #[error("reading the mount table")]
     Table { source: io::Error },
     #[error("mount options may not contain a zero byte: {options:?}")]
@@ -105,6 +107,16 @@ pub fn unmount(target: &Path) -> Result<(), Error> {
 pub fn detach(target: &Path) -> Result<(), Error> {
     rustix::mount::unmount(target, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW)
         .map_err(|error| Error::Unmount { target: target.to_owned(), source: error.into() })
+}
+
+/// Makes every mount of this mount namespace shared: namespaces that are copied from it from now on follow what
+/// is unmounted here, instead of keeping it busy.
+///
+/// # Errors
+/// The kernel refuses.
+pub fn share_all() -> Result<(), Error> {
+    rustix::mount::mount_change("/", MountPropagationFlags::SHARED | MountPropagationFlags::REC)
+        .map_err(|error| Error::Share { source: error.into() })
 }
 
 /// Mount points of this mount namespace at or below `path`, in the order to unmount them (newest first).

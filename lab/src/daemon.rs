@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ashlar_host::cmd::{self, Cmd};
+use ashlar_host::mount;
 use ashlar_host::process::{self, Process};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
@@ -31,6 +32,8 @@ const SHUTDOWN_LIMIT: Duration = Duration::from_secs(150);
 pub enum Error {
     #[error(transparent)]
     Rack(#[from] rack::Error),
+    #[error(transparent)]
+    Mount(#[from] mount::Error),
     #[error("starting the rack's {what}")]
     Helper { what: &'static str, source: cmd::Error },
     #[error(transparent)]
@@ -62,6 +65,8 @@ pub async fn run(directory: &Path) -> Result<(), Error> {
     // Another part of the program may have installed it already.
     drop(rustls::crypto::ring::default_provider().install_default());
     Process::of(std::process::id())?.write(&rack.pid_file("daemon"))?;
+    // systemd-nspawn keeps a copy of our mounts, hidden; it must let go of other machines' disks when we do.
+    mount::share_all()?;
     let mut terminate = signal(SignalKind::terminate()).map_err(|source| Error::Signal { source })?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|source| Error::Signal { source })?;
     let helpers =

@@ -164,6 +164,9 @@ impl Body {
         let place = Place { rack: &self.rack, server: &self.server };
         let say = |text: &str| self.console.say(text);
         let prepare = async {
+            for number in 0..place.server.disks.len() {
+                stack::released(&place.rack.disk(&place.server.name, number)).await?;
+            }
             match source {
                 Source::Medium { url } => boot::live(&place, &url, &mut stack, say).await,
                 Source::Disk => boot::disk(&place, &mut stack, say).await,

@@ -11,6 +11,8 @@ use ashlar_host::mount::{self, Access};
 
 /// How long a mount may stay busy after its machine's last process is gone.
 const BUSY: Duration = Duration::from_secs(5);
+/// How long loop devices of the boot before may take to clear themselves.
+const RELEASE: Duration = Duration::from_secs(10);
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -18,6 +20,8 @@ pub enum Error {
     Loop(#[from] loop_device::Error),
     #[error(transparent)]
     Mount(#[from] mount::Error),
+    #[error("{} is still in use by {} after {RELEASE:?}", file.display(), device.display())]
+    InUse { file: PathBuf, device: PathBuf },
     #[error("opening {}", path.display())]
     Open { path: PathBuf, source: io::Error },
 }
@@ -87,6 +91,24 @@ impl Stack {
     /// Unmounts and releases everything; nothing may use it any more. What stays busy is taken out of sight.
     pub async fn take_down(self) {
         take_down(&self.directory).await;
+    }
+}
+
+/// Waits until no loop device is left on a disk: a filesystem that is mounted through two of them is destroyed.
+///
+/// # Errors
+/// Something still has it.
+pub async fn released(file: &Path) -> Result<(), Error> {
+    let end = Instant::now() + RELEASE;
+    loop {
+        let devices = loop_device::list().await?;
+        match devices.into_iter().find(|device| device.file.as_deref() == Some(file)) {
+            None => return Ok(()),
+            Some(device) if Instant::now() > end => {
+                return Err(Error::InUse { file: file.to_owned(), device: device.name });
+            }
+            Some(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+        }
     }
 }
 
