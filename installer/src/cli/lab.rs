@@ -4,13 +4,16 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use ashlar_lab::rack::Rack;
 use ashlar_lab::spec::{RackSpec, Role};
 use ashlar_lab::{PowerAction, ServerStatus, Status};
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::table::table;
 use super::{Output, print_json};
-use crate::directory::{AGENT_CONFIG, INSTALL_CONFIG, write_private};
+use crate::directory::{AGENT_CONFIG, INSTALL_CONFIG, InstallDirectory, write_private};
+use crate::engine::journal::{self, Journal};
+use crate::engine::secrets;
 use crate::failure::{Failure, Fails};
 
 #[derive(Subcommand)]
@@ -99,7 +102,7 @@ impl Command {
     pub async fn run(self, output: Output) -> Result<ExitCode, Failure> {
         match self {
             Self::Up(up) => up.run(output).await?,
-            Self::Down(rack) => ashlar_lab::down(&rack.name).await.failing(|| format!("ending rack `{}`", rack.name))?,
+            Self::Down(rack) => rack.down().await?,
             Self::Status(rack) => show(&status(&rack.name).await?, output)?,
             Self::Config(config) => config.run().await?,
             Self::Exec(exec) => return exec.run().await,
@@ -111,6 +114,30 @@ impl Command {
             Self::Power(power) => power.run().await?,
         }
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Name {
+    async fn down(self) -> Result<(), Failure> {
+        let folder = Rack::named(&self.name).cluster_directory();
+        forget_keys(&InstallDirectory::new(folder));
+        ashlar_lab::down(&self.name).await.failing(|| format!("ending rack `{}`", self.name))
+    }
+}
+
+/// The key of an install's journal lies outside the rack; without the rack it opens nothing.
+fn forget_keys(directory: &InstallDirectory) {
+    let journal = directory.journal_folder();
+    if !journal.join(journal::FILE).exists() {
+        return;
+    }
+    let forgotten = directory.configuration().and_then(|configuration| {
+        let name = &configuration.install.name;
+        let journal = Journal::open(&journal, name, &secrets::default_folder(), "ashlar lab down");
+        journal.and_then(|journal| journal.archive("ended")).failing(|| "forgetting the key of its cluster".into())
+    });
+    if let Err(failure) = forgotten {
+        eprintln!("note: {}", failure.cause());
     }
 }
 

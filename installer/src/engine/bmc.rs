@@ -1,13 +1,10 @@
 //! A host's BMC as the engine uses it: what the Redfish client offers, with the host named in every failure.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use ashlar_model::config::{BmcAccess, BmcTrust, Host};
 use ashlar_redfish::client::{Bmc, BootTarget, Credentials, Endpoint, Error, Timeouts, Trust};
 use ashlar_redfish::power::{PowerState, ResetType};
-use futures::FutureExt;
-use futures::future::LocalBoxFuture;
 use secrecy::ExposeSecret;
 
 use crate::failure::Failure;
@@ -21,7 +18,7 @@ const GRACE: Duration = Duration::from_secs(20);
 
 pub struct Controller {
     host: String,
-    bmc: Arc<Bmc>,
+    bmc: Bmc,
 }
 
 /// Short enough that a dead address is said soon, long enough for a slow BMC.
@@ -41,37 +38,31 @@ impl Controller {
     pub async fn connect(host: &Host) -> Result<Self, Failure> {
         let access = &host.bmc;
         let name = &host.name;
-        let (address, user) = (access.address.to_string(), access.username.clone());
-        let password = access.password.expose_secret().to_owned();
-        let trust = trust(access).map_err(|error| failure(name, "reading what its BMC is trusted by", error))?;
-        let connected = apart(move || {
-            async move {
-                let endpoint = Endpoint::parse(&address)?;
-                Bmc::connect(&endpoint, &Credentials::new(user, password), trust, timeouts()).await
-            }
-            .boxed_local()
-        });
-        match connected.await? {
-            Ok(bmc) => Ok(Self { host: name.clone(), bmc: Arc::new(bmc) }),
+        let act = async {
+            let endpoint = Endpoint::parse(&access.address.to_string())?;
+            let credentials = Credentials::new(access.username.clone(), access.password.expose_secret());
+            Bmc::connect(&endpoint, &credentials, trust(access)?, timeouts()).await
+        };
+        match act.await {
+            Ok(bmc) => Ok(Self { host: name.clone(), bmc }),
             Err(error) => Err(failure(name, "connecting to its BMC", error)),
         }
     }
 
     pub async fn is_on(&self) -> Result<bool, Failure> {
-        let state = self.ask("reading its power state", |bmc| bmc.power_state().boxed_local()).await?;
+        let state = self.ask("reading its power state", self.bmc.power_state()).await?;
         Ok(!matches!(state, PowerState::Off | PowerState::PoweringOff))
     }
 
     /// URL of what is in the virtual CD.
     pub async fn medium(&self) -> Result<Option<String>, Failure> {
-        let media = self.ask("reading its virtual media", |bmc| bmc.media().boxed_local()).await?;
+        let media = self.ask("reading its virtual media", self.bmc.media()).await?;
         Ok(media.inserted.then(|| media.image.unwrap_or_default()))
     }
 
     /// Old media out, `url` in, next boot from it, reset.
     pub async fn boot_medium(&self, url: &str) -> Result<(), Failure> {
-        let url = url.to_owned();
-        self.ask("inserting the medium", |bmc| async move { bmc.insert(&url).await }.boxed_local()).await?;
+        self.ask("inserting the medium", self.bmc.insert(url)).await?;
         self.boot_once("choosing the medium for the next boot", BootTarget::Cd).await?;
         self.restart().await
     }
@@ -89,7 +80,7 @@ impl Controller {
 
     /// Sees the machine on.
     pub async fn see_on(&self) -> Result<(), Failure> {
-        self.ask("waiting for it to power on", |bmc| bmc.wait_for_power(PowerState::On, POWER_LIMIT).boxed_local())
+        self.ask("waiting for it to power on", self.bmc.wait_for_power(PowerState::On, POWER_LIMIT))
             .await
     }
 
@@ -99,9 +90,7 @@ impl Controller {
             return Ok(());
         }
         let asked = self.reset("asking it to shut down", ResetType::GracefulShutdown).await;
-        let wait = self.ask("waiting for it to shut down", |bmc| {
-            bmc.wait_for_power(PowerState::Off, GRACE).boxed_local()
-        });
+        let wait = self.ask("waiting for it to shut down", self.bmc.wait_for_power(PowerState::Off, GRACE));
         if asked.is_ok() && wait.await.is_ok() {
             return Ok(());
         }
@@ -109,19 +98,19 @@ impl Controller {
     }
 
     pub async fn force_off(&self) -> Result<(), Failure> {
-        self.ask("powering it off", |bmc| bmc.power_off(POWER_LIMIT).boxed_local()).await
+        self.ask("powering it off", self.bmc.power_off(POWER_LIMIT)).await
     }
 
     pub async fn eject(&self) -> Result<(), Failure> {
-        self.ask("taking the medium out", |bmc| bmc.eject().boxed_local()).await
+        self.ask("taking the medium out", self.bmc.eject()).await
     }
 
     async fn boot_once(&self, doing: &str, target: BootTarget) -> Result<(), Failure> {
-        self.ask(doing, move |bmc| bmc.set_boot_once(target).boxed_local()).await
+        self.ask(doing, self.bmc.set_boot_once(target)).await
     }
 
     async fn reset(&self, doing: &str, wanted: ResetType) -> Result<(), Failure> {
-        self.ask(doing, move |bmc| bmc.reset(wanted).boxed_local()).await
+        self.ask(doing, self.bmc.reset(wanted)).await
     }
 
     /// On when it is off, reset when it is on.
@@ -130,25 +119,9 @@ impl Controller {
         self.reset("resetting it", reset).await
     }
 
-    async fn ask<T: Send + 'static>(
-        &self,
-        doing: &str,
-        call: impl for<'a> FnOnce(&'a Bmc) -> LocalBoxFuture<'a, Result<T, Error>> + Send + 'static,
-    ) -> Result<T, Failure> {
-        let bmc = self.bmc.clone();
-        let answer = apart(move || async move { call(&bmc).await }.boxed_local()).await?;
-        answer.map_err(|error| failure(&self.host, doing, error))
+    async fn ask<T>(&self, doing: &str, call: impl Future<Output = Result<T, Error>>) -> Result<T, Failure> {
+        call.await.map_err(|error| failure(&self.host, doing, error))
     }
-}
-
-/// Runs a future that the compiler cannot prove to be `Send` (the client polls with async closures) on a thread of
-/// its own.
-async fn apart<T: Send + 'static>(
-    make: impl FnOnce() -> LocalBoxFuture<'static, T> + Send + 'static,
-) -> Result<T, Failure> {
-    let runtime = tokio::runtime::Handle::current();
-    let done = tokio::task::spawn_blocking(move || runtime.block_on(make())).await;
-    done.map_err(|panic| Failure::environment("talking to a BMC").because(panic))
 }
 
 fn trust(access: &BmcAccess) -> Result<Trust, Error> {

@@ -21,6 +21,8 @@ const POLL: Duration = Duration::from_millis(300);
 const REQUEST: Duration = Duration::from_secs(5);
 /// Journal key: the bootstrap was told to end.
 const FINISH: &str = "finish-ordered";
+/// Journal key: how many milestones were told on.
+const TOLD: &str = "milestones-told";
 
 /// Until every node is Ready and the bootstrap is gone, or `stop`.
 ///
@@ -73,7 +75,7 @@ impl Watch {
             client: client.failing(doing)?,
             told: None,
             phase: None,
-            milestones: 0,
+            milestones: engine.journal.get(TOLD).failing(|| "reading the journal".into())?.unwrap_or(0),
             moved: Instant::now(),
             silent_since: None,
         })
@@ -121,11 +123,16 @@ impl Watch {
             say_phase(engine, self.phase, status.phase);
             self.phase = Some(status.phase);
         }
-        for (at, what) in status.milestones.iter().skip(self.milestones) {
+        if status.milestones.len() != self.milestones {
+            // A bootstrap that was started again begins its list anew.
+            let known = if status.milestones.len() < self.milestones { 0 } else { self.milestones };
+            for (at, what) in status.milestones.iter().skip(known) {
+                engine.events.note(Some(bootstrap.name()), format!("{what} (at {at:.1} s)"));
+            }
             self.moved = Instant::now();
-            engine.events.note(Some(bootstrap.name()), format!("{what} (at {at:.1} s)"));
+            self.milestones = status.milestones.len();
+            engine.journal.put(TOLD, &self.milestones).failing(|| "writing the journal".into())?;
         }
-        self.milestones = status.milestones.len();
         if let Some((what, seconds)) = &status.waiting_for {
             engine.events.waiting(Some(bootstrap.name()), what, *seconds);
         }

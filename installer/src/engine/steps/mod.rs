@@ -55,6 +55,9 @@ pub async fn run(engine: &Arc<Engine>, stages: &[&[Step]]) -> Result<(), Failure
             () = engine.stop.cancelled() => return Err(interrupted()),
         };
         let failures: Vec<Failure> = ends.into_iter().filter_map(Result::err).collect();
+        if engine.stop.is_cancelled() {
+            return Err(interrupted());
+        }
         if !failures.is_empty() {
             return Err(Failure::several(failures));
         }
