@@ -18,7 +18,7 @@ pub struct Identity {
 pub struct Quirks {
     /// iDRAC10: a medium in a slot with another id is accepted but does not boot.
     pub only_slot: Option<&'static str>,
-    /// Lenovo XCC: slots whose id starts so claim to be CDs but cannot be used with a URL.
+    /// Lenovo XCC: slots whose id starts so claim to be CDs but never boot.
     pub useless_slots: &'static [&'static str],
     /// HPE iLO: `If-Match: *` is answered with 412.
     pub refuses_wildcard_etag: bool,
@@ -28,8 +28,6 @@ pub struct Quirks {
     pub wants_full_boot_request: bool,
     /// Supermicro: virtual media appear as a USB CD; `Cd` boots the physical drive.
     pub media_are_usb_cd: bool,
-    /// iDRAC10: boot settings of the system are read-only, those of its settings object are not.
-    pub boot_in_settings_object: bool,
     /// HPE iLO: an override is cleared only with a real target beside `Disabled`.
     pub clears_boot_with_real_target: bool,
     /// OpenBMC: a medium inserted without `WriteProtected` is writable.
@@ -39,10 +37,7 @@ pub struct Quirks {
 type Rule = (fn(&Identity) -> bool, fn(&mut Quirks));
 
 const RULES: &[Rule] = &[
-    (is_idrac_10, |q| {
-        q.only_slot = Some("1");
-        q.boot_in_settings_object = true;
-    }),
+    (is_idrac_10, |q| q.only_slot = Some("1")),
     (
         |id| vendor_is(id, &["hpe", "hewlett"]),
         |q| {

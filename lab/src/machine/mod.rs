@@ -6,6 +6,7 @@ pub mod console;
 pub mod kernel_arguments;
 pub mod medium;
 pub mod nspawn;
+mod power_cut;
 pub mod stack;
 pub mod view;
 
@@ -180,7 +181,7 @@ impl Body {
         let end = match prepared {
             None => End::Off,
             Some(Ok(prepared)) => match nspawn::start(&place, &prepared, &self.console) {
-                Ok(child) => self.watch(child).await,
+                Ok(child) => self.watch(child, stack.writable()).await,
                 Err(error) => self.halt(&error).await,
             },
             Some(Err(error)) => self.halt(&error).await,
@@ -202,7 +203,7 @@ impl Body {
         End::Off
     }
 
-    async fn watch(&mut self, mut child: Child) -> End {
+    async fn watch(&mut self, mut child: Child, disks: &[u64]) -> End {
         let name = self.rack.machine_namespace(&self.server.name);
         let nspawn = child.id().and_then(|pid| Process::of(pid).ok());
         if let Some(nspawn) = nspawn {
@@ -220,11 +221,11 @@ impl Body {
             };
             tokio::select! {
                 status = child.wait() => break status,
-                () = over => { self.console.say("the system does not stop: cutting the power"); cut(nspawn); limit = None; power_cut = true; }
+                () = over => { self.console.say("the system does not stop: cutting the power"); power_cut::cut(nspawn, &name, disks); limit = None; power_cut = true; }
                 command = self.commands.recv() => match command {
                     Some(Command::On(_)) => {}
                     Some(Command::ShutDown) => { press_button(nspawn); limit = Some(Instant::now() + SHUTDOWN_LIMIT); }
-                    Some(Command::Cut) | None => { self.console.say("power cut"); cut(nspawn); power_cut = true; }
+                    Some(Command::Cut) | None => { self.console.say("power cut"); power_cut::cut(nspawn, &name, disks); power_cut = true; }
                 },
             }
         };
@@ -250,20 +251,6 @@ impl Body {
 /// Returns when the power is switched off while nothing runs that could be asked to stop.
 async fn power_goes(commands: &mut mpsc::UnboundedReceiver<Command>) {
     while let Some(Command::On(_)) = commands.recv().await {}
-}
-
-/// Process 1 of the machine dies, and with it every other process there.
-fn cut(nspawn: Option<Process>) {
-    let Some(nspawn) = nspawn else { return };
-    let mut victims = nspawn.children();
-    if victims.is_empty() {
-        victims.push(nspawn);
-    }
-    for victim in victims {
-        if let Err(error) = victim.signal(libc::SIGKILL) {
-            tracing::error!(%error, "cannot cut the power");
-        }
-    }
 }
 
 fn press_button(nspawn: Option<Process>) {

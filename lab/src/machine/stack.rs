@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -31,13 +32,15 @@ pub struct Stack {
     directory: PathBuf,
     /// Open loop devices that no mount holds.
     devices: Vec<File>,
+    /// Device numbers of everything that the machine may write to.
+    writable: Vec<u64>,
 }
 
 impl Stack {
     /// `directory` is where everything is mounted.
     #[must_use]
     pub fn new(directory: PathBuf) -> Self {
-        Self { directory, devices: Vec::new() }
+        Self { directory, devices: Vec::new(), writable: Vec::new() }
     }
 
     #[must_use]
@@ -50,7 +53,7 @@ impl Stack {
     /// # Errors
     /// No loop device is free, or there is no such filesystem there.
     pub async fn mount_range(
-        &self,
+        &mut self,
         file: &Path,
         range: Range,
         filesystem: &str,
@@ -60,6 +63,9 @@ impl Stack {
         let target = self.path(name);
         let device = loop_device::attach(file, range, access).await?;
         let mounted = mount::mount(&device, &target, filesystem, access, "");
+        if access == Access::ReadWrite {
+            self.writable.push(device_number(&device)?);
+        }
         // The mount holds the device; detaching now makes it go with the mount.
         loop_device::detach(&device).await?;
         mounted?;
@@ -75,6 +81,7 @@ impl Stack {
         let open = File::open(&device).map_err(|source| Error::Open { path: device.clone(), source });
         loop_device::detach(&device).await?;
         self.devices.push(open?);
+        self.writable.push(device_number(&device)?);
         Ok(device)
     }
 
@@ -88,10 +95,21 @@ impl Stack {
         Ok(target)
     }
 
+    /// Device numbers of the machine's disks and of the filesystems on them.
+    #[must_use]
+    pub fn writable(&self) -> &[u64] {
+        &self.writable
+    }
+
     /// Unmounts and releases everything; nothing may use it any more. What stays busy is taken out of sight.
     pub async fn take_down(self) {
         take_down(&self.directory).await;
     }
+}
+
+fn device_number(device: &Path) -> Result<u64, Error> {
+    let about = std::fs::metadata(device);
+    Ok(about.map_err(|source| Error::Open { path: device.to_owned(), source })?.rdev())
 }
 
 /// Waits until no loop device is left on a disk: a filesystem that is mounted through two of them is destroyed.

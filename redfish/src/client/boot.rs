@@ -54,10 +54,9 @@ impl Bmc {
     pub async fn set_boot_once(&self, target: BootTarget) -> Result<(), Error> {
         let system = self.read_system().await?;
         let settings = self.boot_settings(&system).await?;
-        let resource =
-            settings.as_ref().filter(|_| self.quirks.boot_in_settings_object).map(|(_, value)| value);
-        let boot = resource.unwrap_or(&system).get("Boot").cloned().unwrap_or_default();
-        let word = self.choose_target(target, &boot, &system)?;
+        let boot = system.get("Boot").cloned().unwrap_or_default();
+        let in_settings = settings.as_ref().and_then(|(_, value)| value.get("Boot"));
+        let word = self.choose_target(target, &boot, in_settings)?;
         let changes = once(&boot, &word, &self.quirks);
         if changes.is_empty() {
             return Ok(());
@@ -85,9 +84,6 @@ impl Bmc {
 
     /// True when the system itself was written, so that it will show the change.
     async fn write_boot(&self, changes: &Value, settings: Option<String>) -> Result<bool, Error> {
-        if let Some(path) = settings.as_deref().filter(|_| self.quirks.boot_in_settings_object) {
-            return self.patch(path, changes).await.map(|_| false);
-        }
         match (self.patch(&self.system_path, changes).await, settings) {
             (Err(error), Some(path)) if wants_settings_object(&error) => {
                 tracing::debug!(bmc = self.connection.bmc, %error, path, "writing the settings object instead");
@@ -119,10 +115,16 @@ impl Bmc {
         }
     }
 
-    fn choose_target(&self, target: BootTarget, boot: &Value, system: &Value) -> Result<String, Error> {
+    /// Some BMCs list what they allow only in the settings object.
+    fn choose_target(
+        &self,
+        target: BootTarget,
+        boot: &Value,
+        settings: Option<&Value>,
+    ) -> Result<String, Error> {
         let key = format!("{TARGET}@Redfish.AllowableValues");
-        let in_system = || system.get("Boot").and_then(|boot| words(boot.get(&key)));
-        let Some(offered) = words(boot.get(&key)).or_else(in_system) else { return Ok(target.to_string()) };
+        let in_settings = || settings.and_then(|boot| words(boot.get(&key)));
+        let Some(offered) = words(boot.get(&key)).or_else(in_settings) else { return Ok(target.to_string()) };
         let ladder: &[BootTarget] = match target {
             BootTarget::Cd if self.quirks.media_are_usb_cd => &[BootTarget::UsbCd, BootTarget::Cd],
             BootTarget::Cd => &[BootTarget::Cd, BootTarget::UsbCd],

@@ -76,8 +76,9 @@ fn manager_routes(bmc: &VirtualBmc) -> Routes {
     if let Some(dead) = bmc.traits.dead_media_id {
         let dead = format!("{base}/VirtualMedia/{dead}");
         routes = routes
-            .route(&dead, get(media::read_dead))
-            .route(&format!("{dead}/Actions/VirtualMedia.InsertMedia"), post(media::refuse_dead));
+            .route(&dead, get(media::read_dead).patch(media::change_dead))
+            .route(&format!("{dead}/Actions/VirtualMedia.InsertMedia"), post(media::change_dead))
+            .route(&format!("{dead}/Actions/VirtualMedia.EjectMedia"), post(media::change_dead));
     }
     routes
 }

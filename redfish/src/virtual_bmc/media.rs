@@ -72,11 +72,18 @@ pub(super) async fn eject(State(bmc): Bmc) -> Response {
 
 pub(super) async fn read_dead(State(bmc): Bmc, headers: HeaderMap) -> Response {
     let id = bmc.traits.dead_media_id.unwrap_or_default();
-    resource(&headers, render_slot(&bmc, id, None), READ)
+    resource(&headers, render_slot(&bmc, id, bmc.state().unseen_medium), READ_WRITE)
 }
 
-pub(super) async fn refuse_dead() -> Response {
-    internal("This device is for internal use.")
+/// The slot that does not boot takes any image and shows it, as if all were well.
+pub(super) async fn change_dead(State(bmc): Bmc, body: Bytes) -> Response {
+    let image = match read_object(&body) {
+        Ok(parameters) => parameters.get("Image").and_then(Value::as_str).map(str::to_owned),
+        Err(refused) => return refused,
+    };
+    let medium =
+        image.map(|url| Medium { image_name: url.rsplit('/').next().unwrap_or_default().into(), url });
+    save(bmc.change(|state| state.unseen_medium = medium))
 }
 
 async fn put_in(bmc: &VirtualBmc, parameters: &Map<String, Value>) -> Response {

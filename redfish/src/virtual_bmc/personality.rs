@@ -44,7 +44,7 @@ pub(super) struct Traits {
     pub(super) manager_id: &'static str,
     /// The slot that works.
     pub(super) media_id: &'static str,
-    /// A CD slot that refuses every insert, listed before the one that works.
+    /// A CD slot that takes media and never boots them, listed before the one that works.
     pub(super) dead_media_id: Option<&'static str>,
     pub(super) etags: EtagRule,
     pub(super) media_by_patch: bool,

@@ -12,6 +12,9 @@ const VERSION: u32 = 1;
 pub(super) struct State {
     version: u32,
     pub(super) medium: Option<Medium>,
+    /// In the slot that does not boot, of the personalities that have one.
+    #[serde(default)]
+    pub(super) unseen_medium: Option<Medium>,
     pub(super) write_protected: bool,
     pub(super) verify_certificate: bool,
     pub(super) boot: BootOverride,
@@ -27,6 +30,7 @@ impl Default for State {
         Self {
             version: VERSION,
             medium: None,
+            unseen_medium: None,
             write_protected: true,
             verify_certificate: false,
             boot: BootOverride::default(),
