@@ -60,7 +60,8 @@ impl Console {
 fn render(status: &Status, clock: &str) -> String {
     let addresses: Vec<String> = status.addresses.iter().map(ToString::to_string).collect();
     let addresses = if addresses.is_empty() { "no address yet".to_owned() } else { addresses.join(", ") };
-    let mut text = format!("\r\n[{clock} UTC] Ashlar: {} ({addresses})\r\n  now:    {}\r\n", status.who, status.doing);
+    let mut text =
+        format!("\r\n[{clock} UTC] Ashlar: {} ({addresses})\r\n  now:    {}\r\n", status.who, status.doing);
     if let Some(failure) = &status.failed {
         text += &format!("  failed: {}: {}\r\n", failure.phase, failure.cause);
         if let Some(hint) = &failure.hint {
@@ -72,7 +73,8 @@ fn render(status: &Status, clock: &str) -> String {
 
 /// The time of the day; it is also the "since" of what the line says.
 fn clock() -> String {
-    let seconds = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |time| time.as_secs());
+    let seconds =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |time| time.as_secs());
     let day = seconds % 86_400;
     format!("{:02}:{:02}:{:02}", day / 3600, day / 60 % 60, day % 60)
 }

@@ -32,7 +32,8 @@ pub fn short_name(reference: &str) -> &str {
 
 pub async fn import() -> anyhow::Result<()> {
     wait_for_containerd().await?;
-    let listed = Cmd::new("ctr").args(["-n", "k8s.io", "images", "list"]).run().await.context("listing images")?;
+    let listed =
+        Cmd::new("ctr").args(["-n", "k8s.io", "images", "list"]).run().await.context("listing images")?;
     let missing = ordered(list()?).into_iter().filter(|image| !is_there(image, &listed.stdout));
     let (first, rest): (Vec<_>, Vec<_>) = missing.partition(|image| FIRST.contains(&short_name(&image.name)));
     for image in &first {
@@ -53,7 +54,8 @@ fn ordered(mut images: Vec<Image>) -> Vec<Image> {
 /// Known to containerd under this name, with this digest or a stamp of ours that this digest was imported.
 fn is_there(image: &Image, listed: &str) -> bool {
     listed.lines().any(|line| {
-        line.split_whitespace().next() == Some(&image.name) && (line.contains(&image.digest) || stamp(image).exists())
+        line.split_whitespace().next() == Some(&image.name)
+            && (line.contains(&image.digest) || stamp(image).exists())
     })
 }
 
@@ -91,7 +93,11 @@ mod tests {
     use super::*;
 
     fn image(name: &str) -> Image {
-        Image { name: format!("registry.ashlar.local/{name}:1.2"), file: String::new(), digest: "sha256:aa".into() }
+        Image {
+            name: format!("registry.ashlar.local/{name}:1.2"),
+            file: String::new(),
+            digest: "sha256:aa".into(),
+        }
     }
 
     #[test]

@@ -34,7 +34,12 @@ fn main() -> std::process::ExitCode {
     let arguments = Arguments::parse();
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     // The journal adds the time.
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).without_time().with_ansi(false).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .without_time()
+        .with_ansi(false)
+        .init();
     // Fails only when a provider is installed already, which is as good.
     drop(rustls::crypto::ring::default_provider().install_default());
     match run(&arguments.command) {

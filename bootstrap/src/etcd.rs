@@ -49,7 +49,8 @@ impl Client {
 
     /// Linearizable: an answer means that etcd has a quorum.
     pub async fn members(&self) -> Result<Vec<Member>, Error> {
-        let answer: Members = self.call("the member list", "cluster/member/list", json!({"linearizable": true})).await?;
+        let answer: Members =
+            self.call("the member list", "cluster/member/list", json!({"linearizable": true})).await?;
         Ok(answer.members)
     }
 
@@ -66,7 +67,12 @@ impl Client {
         self.call::<Value>("removing a member", "cluster/member/remove", json!({"ID": id})).await.map(drop)
     }
 
-    async fn call<T: DeserializeOwned>(&self, act: &'static str, path: &str, body: Value) -> Result<T, Error> {
+    async fn call<T: DeserializeOwned>(
+        &self,
+        act: &'static str,
+        path: &str,
+        body: Value,
+    ) -> Result<T, Error> {
         let wrap = |source| Error::Call { endpoint: self.endpoint.clone(), act, source };
         let answer =
             self.http.post(format!("{}/v3/{path}", self.endpoint)).json(&body).send().await.map_err(wrap)?;

@@ -7,8 +7,8 @@ use anyhow::{Context, bail};
 use ashlar_host::cmd::Cmd;
 use ashlar_model::bootstrap_api::Cluster;
 use ashlar_model::control_plane::{
-    self, Authority, DIRECTORY, Etcd, EtcdState, File, MANIFESTS_DIRECTORY, PKI_DIRECTORY, PRIVATE, PUBLIC, Settings,
-    VrrpSettings,
+    self, Authority, DIRECTORY, Etcd, EtcdState, File, MANIFESTS_DIRECTORY, PKI_DIRECTORY, PRIVATE, PUBLIC,
+    Settings, VrrpSettings,
 };
 use ashlar_model::keys::{ClusterKeys, KeyPair};
 use ashlar_model::node::{KUBELET_CONFIG, KUBELET_ENVIRONMENT, kubelet_config};
@@ -34,7 +34,8 @@ pub struct Place {
 /// Finds the interface with an address in the machine network that is not a virtual one.
 pub async fn place(cluster: &Cluster) -> anyhow::Result<Place> {
     let output = Cmd::new("ip").args(["-json", "-4", "address", "show"]).run().await?;
-    let links: Vec<serde_json::Value> = serde_json::from_str(&output.stdout).context("reading `ip address`")?;
+    let links: Vec<serde_json::Value> =
+        serde_json::from_str(&output.stdout).context("reading `ip address`")?;
     for link in &links {
         for info in link["addr_info"].as_array().into_iter().flatten() {
             let address: Option<Ipv4Addr> = info["local"].as_str().and_then(|text| text.parse().ok());
@@ -56,7 +57,8 @@ pub struct Images(BTreeMap<String, String>);
 impl Images {
     pub fn read() -> anyhow::Result<Self> {
         let text = std::fs::read_to_string(IMAGES).with_context(|| format!("reading {IMAGES}"))?;
-        let images: Vec<Image> = serde_json::from_str(&text).with_context(|| format!("understanding {IMAGES}"))?;
+        let images: Vec<Image> =
+            serde_json::from_str(&text).with_context(|| format!("understanding {IMAGES}"))?;
         Ok(Self(images.into_iter().map(|image| (short_name(&image.name), image.name)).collect()))
     }
 
@@ -88,7 +90,11 @@ pub fn write_files(state: &State, place: &Place) -> anyhow::Result<()> {
             files.push(File::new(format!("{DIRECTORY}/{name}"), text, PRIVATE));
         } else {
             files.push(File::new(format!("{PKI_DIRECTORY}/{}.crt", leaf.name), pair.certificate_pem, PUBLIC));
-            files.push(File::new(format!("{PKI_DIRECTORY}/{}.key", leaf.name), pair.private_key_pem, PRIVATE));
+            files.push(File::new(
+                format!("{PKI_DIRECTORY}/{}.key", leaf.name),
+                pair.private_key_pem,
+                PRIVATE,
+            ));
         }
     }
     files.push(File::new(KUBELET_CONFIG, kubelet_config(None).to_string(), PUBLIC));
@@ -152,7 +158,9 @@ pub async fn start_control_plane(state: &State, place: &Place, images: &Images) 
         write(&File::new(format!("{MANIFESTS_DIRECTORY}/{name}.yaml"), pod.to_string(), PRIVATE))?;
     }
     systemctl(&["start", "containerd.service"]).await.context("starting the container runtime")?;
-    systemctl(&["start", "--no-block", "ashlar-images.service"]).await.context("importing container images")?;
+    systemctl(&["start", "--no-block", "ashlar-images.service"])
+        .await
+        .context("importing container images")?;
     systemctl(&["start", "--no-block", "kubelet.service"]).await.context("starting the kubelet")
 }
 

@@ -42,7 +42,10 @@ pub fn next_etcd(members: &[Member], masters: &[Seen<'_>]) -> Option<EtcdAction>
         .filter(|seen| seen.report.is_some())
         .filter_map(|seen| seen.host.address.map(|address| (seen.host, address)))
         .find(|(host, _)| !members.iter().any(|member| owns(host, member)))
-        .map(|(host, address)| EtcdAction::AddLearner { host: host.name.clone(), peer_url: peer_url(address) })
+        .map(|(host, address)| EtcdAction::AddLearner {
+            host: host.name.clone(),
+            peer_url: peer_url(address),
+        })
 }
 
 /// Every voter that is a master reports a started etcd.
@@ -63,9 +66,9 @@ fn owns(host: &HostRecord, member: &Member) -> bool {
 /// A started member on a host's address whose name is of an older installation.
 fn is_stale(member: &Member, masters: &[Seen<'_>]) -> bool {
     !member.name.is_empty()
-        && masters
-            .iter()
-            .any(|seen| owns(seen.host, member) && member.name != member_name(&seen.host.name, seen.host.generation))
+        && masters.iter().any(|seen| {
+            owns(seen.host, member) && member.name != member_name(&seen.host.name, seen.host.generation)
+        })
 }
 
 /// What `host` is to run now.
@@ -80,7 +83,9 @@ pub fn order(
     let member_name = (host.role == Role::Master).then(|| member_name(&host.name, host.generation));
     let control_plane = host.role == Role::Master && own.is_some_and(|member| !member.is_learner);
     NodeOrder {
-        etcd_initial_cluster: own.filter(|_| host.role == Role::Master).map(|_| initial_cluster(members, hosts)),
+        etcd_initial_cluster: own
+            .filter(|_| host.role == Role::Master)
+            .map(|_| initial_cluster(members, hosts)),
         etcd_member_name: member_name,
         control_plane,
         vrrp_peers: if control_plane { vrrp_peers(hosts, bootstrap.1) } else { vec![] },
@@ -184,7 +189,9 @@ mod tests {
             Seen { host: &second, report: Some(&report), ready: false },
         ];
         let alone = vec![member("bootstrap-1", 20, false)];
-        assert!(matches!(next_etcd(&alone, &seen), Some(EtcdAction::AddLearner { host, .. }) if host == "master-1"));
+        assert!(
+            matches!(next_etcd(&alone, &seen), Some(EtcdAction::AddLearner { host, .. }) if host == "master-1")
+        );
         let joining = vec![member("bootstrap-1", 20, false), member("", 21, true)];
         assert_eq!(next_etcd(&joining, &seen), None);
     }
@@ -193,8 +200,11 @@ mod tests {
     fn a_started_learner_is_promoted_only_while_voters_answer() {
         let (first, second) = (host("master-1", 21, 1), host("master-2", 22, 1));
         let (up, down) = (started(), NodeReport::default());
-        let members =
-            vec![member("bootstrap-1", 20, false), member("master-1-1", 21, false), member("master-2-1", 22, true)];
+        let members = vec![
+            member("bootstrap-1", 20, false),
+            member("master-1-1", 21, false),
+            member("master-2-1", 22, true),
+        ];
         let with = |report| {
             let seen = [
                 Seen { host: &first, report, ready: true },

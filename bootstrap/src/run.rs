@@ -51,7 +51,8 @@ async fn serve(state: Arc<State>, place: Place, stop: CancellationToken) -> anyh
         .await
         .with_context(|| format!("listening on port {}", config_server::PORT))?;
     let authority = keys.install_ca.certificate_pem.clone();
-    let router = server::app(Arc::clone(&state), format!("https://{}:{}", place.address, config_server::PORT));
+    let router =
+        server::app(Arc::clone(&state), format!("https://{}:{}", place.address, config_server::PORT));
     ashlar_pki::serve(listener, config, authority, router, stop).await;
     Ok(())
 }
@@ -202,7 +203,11 @@ async fn pivoted(state: &State, place: &Place, client: &Client) -> anyhow::Resul
     record.metadata.namespace = Some(host_object::NAMESPACE.into());
     record.data = Some([("complete".to_owned(), "true".to_owned())].into());
     Api::<ConfigMap>::namespaced(client.clone(), host_object::NAMESPACE)
-        .patch("ashlar-install", &PatchParams::apply(host_object::FIELD_MANAGER).force(), &Patch::Apply(&record))
+        .patch(
+            "ashlar-install",
+            &PatchParams::apply(host_object::FIELD_MANAGER).force(),
+            &Patch::Apply(&record),
+        )
         .await
         .context("recording completion")?;
     state.wait_for(None);
@@ -219,7 +224,9 @@ async fn leave(state: &State, place: &Place, etcd: &etcd::Client) -> anyhow::Res
     loop {
         match remove_member(state, etcd, &own_url).await {
             Ok(()) => break,
-            Err(error) => tracing::info!(error = format!("{error:#}"), "removing the bootstrap's etcd member"),
+            Err(error) => {
+                tracing::info!(error = format!("{error:#}"), "removing the bootstrap's etcd member")
+            }
         }
         tokio::time::sleep(TICK).await;
     }
@@ -237,7 +244,8 @@ async fn remove_member(state: &State, own: &etcd::Client, own_url: &str) -> anyh
         let client = etcd_client(state, address)?;
         match client.members().await {
             Ok(members) => {
-                let Some(member) = members.iter().find(|member| member.peer_urls.iter().any(|url| url == own_url))
+                let Some(member) =
+                    members.iter().find(|member| member.peer_urls.iter().any(|url| url == own_url))
                 else {
                     return Ok(());
                 };
@@ -311,7 +319,8 @@ async fn api_client(state: &State) -> anyhow::Result<Client> {
         &state.bundle.cluster.name,
     );
     let config = kube::config::Kubeconfig::from_yaml(&text)?;
-    let config = kube::Config::from_custom_kubeconfig(config, &kube::config::KubeConfigOptions::default()).await?;
+    let config =
+        kube::Config::from_custom_kubeconfig(config, &kube::config::KubeConfigOptions::default()).await?;
     Ok(Client::try_from(config)?)
 }
 

@@ -96,7 +96,9 @@ async fn finish(Shared(state): Shared<Arc<State>>, Extension(peer): Extension<Pe
     }
     match state.ask_to_finish() {
         Ok(()) => StatusCode::ACCEPTED.into_response(),
-        Err(cause) => error(StatusCode::INTERNAL_SERVER_ERROR, format!("recording the request: {cause}"), None),
+        Err(cause) => {
+            error(StatusCode::INTERNAL_SERVER_ERROR, format!("recording the request: {cause}"), None)
+        }
     }
 }
 

@@ -136,7 +136,10 @@ impl State {
         let inner = self.lock();
         BootstrapStatus {
             phase: inner.phase,
-            waiting_for: inner.waiting_for.as_ref().map(|(what, since)| (what.clone(), since.elapsed().as_secs())),
+            waiting_for: inner
+                .waiting_for
+                .as_ref()
+                .map(|(what, since)| (what.clone(), since.elapsed().as_secs())),
             nodes: inner.nodes.clone(),
             milestones: inner.milestones.clone(),
         }

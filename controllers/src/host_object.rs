@@ -49,9 +49,13 @@ pub async fn store(client: &Client, hosts: &[HostRecord]) -> Result<(), kube::Er
     for host in hosts.iter().filter(|host| host.role != Role::Bootstrap) {
         objects.patch(&host.name, &parameters, &Patch::Apply(&object(host))).await?;
         let record = record_secret(host)?;
-        secrets.patch(record.metadata.name.as_deref().unwrap_or_default(), &parameters, &Patch::Apply(&record)).await?;
+        secrets
+            .patch(record.metadata.name.as_deref().unwrap_or_default(), &parameters, &Patch::Apply(&record))
+            .await?;
         let token = token_secret(host);
-        tokens.patch(token.metadata.name.as_deref().unwrap_or_default(), &parameters, &Patch::Apply(&token)).await?;
+        tokens
+            .patch(token.metadata.name.as_deref().unwrap_or_default(), &parameters, &Patch::Apply(&token))
+            .await?;
     }
     Ok(())
 }

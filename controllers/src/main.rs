@@ -60,7 +60,12 @@ async fn run() -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn serve(node: NodeFile, keys: ClusterKeys, directory: Directory, stop: CancellationToken) -> anyhow::Result<()> {
+async fn serve(
+    node: NodeFile,
+    keys: ClusterKeys,
+    directory: Directory,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
     let cluster = node.cluster;
     let names = vec![format!("api-int.{}", cluster.domain()), format!("api.{}", cluster.domain())];
     let addresses = vec![cluster.api_vip.into(), node.address.into()];

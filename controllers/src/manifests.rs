@@ -19,7 +19,8 @@ pub fn base(cluster: &Cluster, image: &dyn Fn(&str) -> String) -> Vec<(&'static 
     TEMPLATES
         .iter()
         .map(|(name, template)| {
-            let text = values.iter().fold((*template).to_owned(), |text, (key, value)| text.replace(key, value));
+            let text =
+                values.iter().fold((*template).to_owned(), |text, (key, value)| text.replace(key, value));
             (*name, text)
         })
         .collect()

@@ -41,7 +41,8 @@ async fn consider(
     directory: &Directory,
     request: CertificateSigningRequest,
 ) -> Result<(), kube::Error> {
-    let decided = request.status.as_ref().and_then(|status| status.conditions.as_ref()).is_some_and(|c| !c.is_empty());
+    let decided =
+        request.status.as_ref().and_then(|status| status.conditions.as_ref()).is_some_and(|c| !c.is_empty());
     if decided {
         return Ok(());
     }
@@ -137,7 +138,9 @@ fn decide_client(facts: &Facts, directory: &Directory) -> Decision {
         return Decision::Deny(format!("`{}` is not a node's name", facts.common_name));
     };
     if facts.organization != "system:nodes" || !facts.dns_names.is_empty() || !facts.addresses.is_empty() {
-        return Decision::Deny("a kubelet's client certificate has organization system:nodes and no other names".into());
+        return Decision::Deny(
+            "a kubelet's client certificate has organization system:nodes and no other names".into(),
+        );
     }
     let by_token = facts
         .requester
@@ -159,10 +162,14 @@ fn decide_serving(facts: &Facts, directory: &Directory) -> Decision {
         return Decision::Deny(format!("{} is no host of this installation", facts.requester));
     };
     if facts.common_name != facts.requester {
-        return Decision::Deny(format!("host {} asked for the certificate of {}", host.name, facts.common_name));
+        return Decision::Deny(format!(
+            "host {} asked for the certificate of {}",
+            host.name, facts.common_name
+        ));
     }
     let foreign_name = facts.dns_names.iter().find(|name| **name != host.name);
-    let foreign_address = facts.addresses.iter().find(|address| Some(**address) != host.address.map(IpAddr::from));
+    let foreign_address =
+        facts.addresses.iter().find(|address| Some(**address) != host.address.map(IpAddr::from));
     match (foreign_name, foreign_address) {
         (None, None) => Decision::Approve,
         (Some(name), _) => Decision::Deny(format!("`{name}` is not a name of host {}", host.name)),
@@ -212,7 +219,10 @@ mod tests {
             decide(&client("system:bootstrap:aaaaaa", "master-2"), &directory()),
             Decision::Deny("host master-1 asked for the certificate of master-2".into())
         );
-        assert!(matches!(decide(&client("system:bootstrap:cccccc", "master-2"), &directory()), Decision::Deny(_)));
+        assert!(matches!(
+            decide(&client("system:bootstrap:cccccc", "master-2"), &directory()),
+            Decision::Deny(_)
+        ));
     }
 
     #[test]

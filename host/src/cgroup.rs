@@ -94,7 +94,10 @@ fn remove_children(group: &Path) -> Result<(), Error> {
 
 fn children(group: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(group).into_iter().flatten().flatten();
-    entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).map(|entry| entry.path()).collect()
+    entries
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        .map(|entry| entry.path())
+        .collect()
 }
 
 fn search(directory: &Path, prefix: &str, found: &mut Vec<PathBuf>) {

@@ -48,11 +48,13 @@ pub fn mount(
         Access::ReadWrite => MountFlags::empty(),
     };
     let data = CString::new(options).map_err(|_| Error::Options { options: options.to_owned() })?;
-    rustix::mount::mount(source, target, filesystem, flags, Some(data.as_c_str())).map_err(|error| Error::Mount {
-        source_path: source.to_owned(),
-        filesystem: filesystem.to_owned(),
-        target: target.to_owned(),
-        source: error.into(),
+    rustix::mount::mount(source, target, filesystem, flags, Some(data.as_c_str())).map_err(|error| {
+        Error::Mount {
+            source_path: source.to_owned(),
+            filesystem: filesystem.to_owned(),
+            target: target.to_owned(),
+            source: error.into(),
+        }
     })
 }
 
@@ -144,8 +146,7 @@ fn make_mount_point(target: &Path) -> Result<(), Error> {
     if target.exists() {
         return Ok(());
     }
-    std::fs::create_dir_all(target)
-        .map_err(|source| Error::MountPoint { target: target.to_owned(), source })
+    std::fs::create_dir_all(target).map_err(|source| Error::MountPoint { target: target.to_owned(), source })
 }
 
 #[cfg(test)]

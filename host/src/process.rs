@@ -96,7 +96,11 @@ impl Process {
         }
         self.signal(libc::SIGKILL)?;
         let deadline = Duration::from_secs(10);
-        if self.gone_within(deadline).await { Ok(()) } else { Err(Error::Survived { pid: self.pid, deadline }) }
+        if self.gone_within(deadline).await {
+            Ok(())
+        } else {
+            Err(Error::Survived { pid: self.pid, deadline })
+        }
     }
 
     /// Whether the process ends (or is a zombie that only its parent can remove) before the time is over.
@@ -129,8 +133,11 @@ impl Process {
 /// The kernel refuses.
 pub fn kill(pid: u32) -> Result<(), Error> {
     let number = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(Error::Gone { pid })?;
-    rustix::process::kill_process(number, Signal::KILL)
-        .map_err(|error| Error::Signal { pid, signal: libc::SIGKILL, source: error.into() })
+    rustix::process::kill_process(number, Signal::KILL).map_err(|error| Error::Signal {
+        pid,
+        signal: libc::SIGKILL,
+        source: error.into(),
+    })
 }
 
 fn parse(text: &str) -> Option<Process> {

@@ -55,7 +55,12 @@ pub async fn is_active(unit: &str) -> Result<bool, Error> {
 /// # Errors
 /// systemd cannot be asked.
 pub async fn daemon_reload() -> Result<(), Error> {
-    Cmd::new("systemctl").arg("daemon-reload").run().await.map(drop).map_err(|source| Error::Reload { source })
+    Cmd::new("systemctl")
+        .arg("daemon-reload")
+        .run()
+        .await
+        .map(drop)
+        .map_err(|source| Error::Reload { source })
 }
 
 /// Starts an orderly reboot and returns at once.

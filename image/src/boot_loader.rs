@@ -102,7 +102,10 @@ async fn fill(packages: &Path, out: &Path, image: &str, grub: &str, stub: &str) 
     let path = out.join(image);
     let fail = |source| Error::Fill { path: path.clone(), source };
     let mmd = Cmd::new("mmd").arg("-i").arg(&path);
-    mmd.args(["::/EFI", "::/EFI/BOOT", "::/EFI/debian", "::/boot", "::/boot/grub"]).run().await.map_err(fail)?;
+    mmd.args(["::/EFI", "::/EFI/BOOT", "::/EFI/debian", "::/boot", "::/boot/grub"])
+        .run()
+        .await
+        .map_err(fail)?;
     let stub = out.join(stub);
     for (from, to) in [
         (packages.join(SHIM), "::/EFI/BOOT/BOOTX64.EFI"),

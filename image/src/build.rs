@@ -99,10 +99,7 @@ pub enum Error {
 ///
 /// # Errors
 /// A stage fails; what the earlier ones made is kept.
-pub async fn build_release(
-    options: &BuildOptions,
-    report: &dyn Fn(Progress),
-) -> Result<ReleaseDir, Error> {
+pub async fn build_release(options: &BuildOptions, report: &dyn Fn(Progress)) -> Result<ReleaseDir, Error> {
     let build = Build::new(options, report).await?;
     let packages = build.packages().await?;
     let loader = build.boot_loader(&packages).await?;
@@ -149,11 +146,13 @@ impl<'a> Build<'a> {
         let upstream = match &options.prebuilt {
             Some(dir) => prebuilt(dir)?,
             None => {
-                let told = |message: &str| report(Progress { stage: "components", message: message.to_owned() });
+                let told =
+                    |message: &str| report(Progress { stage: "components", message: message.to_owned() });
                 components::build(&layers, &options.cache, &told).await?
             }
         };
-        let ours = programs_in(&options.our_binaries, &[system::OUR_PROGRAMS, system::OUR_IMAGE_PROGRAMS].concat());
+        let ours =
+            programs_in(&options.our_binaries, &[system::OUR_PROGRAMS, system::OUR_IMAGE_PROGRAMS].concat());
         let missing = system::missing(&upstream, &ours);
         if !missing.is_empty() {
             if !options.allow_missing {
@@ -166,7 +165,17 @@ impl<'a> Build<'a> {
         let os = options.source_root.join("image/os");
         check_sandbox_image(&os, &versions)?;
         let lacking = missing.iter().any(|name| !system::OUR_PROGRAMS.contains(name));
-        Ok(Self { options, os, report, stage: RefCell::default(), upstream, upstream_key, ours, versions, lacking })
+        Ok(Self {
+            options,
+            os,
+            report,
+            stage: RefCell::default(),
+            upstream,
+            upstream_key,
+            ours,
+            versions,
+            lacking,
+        })
     }
 
     async fn packages(&self) -> Result<Made, Error> {
@@ -215,10 +224,7 @@ impl<'a> Build<'a> {
     }
 
     async fn base(&self, packages: &Made) -> Result<Made, Error> {
-        let key = Key::new(include_str!("tree.rs"))
-            .text(&packages.key)
-            .tree(&self.os.join("root"))?
-            .finish();
+        let key = Key::new(include_str!("tree.rs")).text(&packages.key).tree(&self.os.join("root"))?.finish();
         let path = cached::<Error, _, _>(&self.options.cache, "base", &key, async |dir| {
             self.start("base", "committing the package tree");
             tree::make_system(&packages.path, &self.os, &dir.join("tree")).await?;
@@ -272,8 +278,10 @@ impl<'a> Build<'a> {
         }
         key = programs_key(key.text(&self.upstream_key), &self.ours)?.file(&signing_key)?;
         let key = key.text(&self.options.compression.to_string()).text(version()).finish();
-        cached(&self.options.cache, "release", &key, async |dir| self.make_release(parts, &signing_key, &dir).await)
-            .await
+        cached(&self.options.cache, "release", &key, async |dir| {
+            self.make_release(parts, &signing_key, &dir).await
+        })
+        .await
     }
 
     async fn make_release(&self, parts: &ReleaseParts, key: &Path, dir: &Path) -> Result<(), Error> {
@@ -285,7 +293,8 @@ impl<'a> Build<'a> {
         let boot = work.join("sysroot.boot");
 
         self.start("disk", "writing the disk image");
-        let disk = disk::make(&work.join("sysroot"), &parts.loader.path, &content.join(squash::DISK_IMAGE)).await?;
+        let disk =
+            disk::make(&work.join("sysroot"), &parts.loader.path, &content.join(squash::DISK_IMAGE)).await?;
         write_json(&content.join(squash::DISK_MANIFEST), &disk)?;
         let mut release = self.describe(parts, &deployment, &images)?;
         // The manifest has the hashes of the disk image.
@@ -324,7 +333,12 @@ impl<'a> Build<'a> {
         Ok(())
     }
 
-    async fn deploy(&self, parts: &ReleaseParts, images: &[BuiltImage], work: &Path) -> Result<Deployment, Error> {
+    async fn deploy(
+        &self,
+        parts: &ReleaseParts,
+        images: &[BuiltImage],
+        work: &Path,
+    ) -> Result<Deployment, Error> {
         self.start("system", "adding programs and container images");
         let late = work.join("late");
         let kernel = tree::kernel_version(&parts.packages.path)?;
@@ -458,7 +472,12 @@ fn read_images(dir: &Path) -> Result<Vec<BuiltImage>, Error> {
     let path = dir.join(IMAGE_LIST);
     let rows: Vec<(String, String, String, u64)> =
         serde_json::from_slice(&fs::read(&path).map_err(file(&path))?)?;
-    let image = |(reference, digest, name, size)| BuiltImage { reference, digest, archive: dir.join::<String>(name), size };
+    let image = |(reference, digest, name, size)| BuiltImage {
+        reference,
+        digest,
+        archive: dir.join::<String>(name),
+        size,
+    };
     Ok(rows.into_iter().map(image).collect())
 }
 

@@ -68,8 +68,8 @@ impl<'a> Chroot<'a> {
     /// # Errors
     /// The mounts fail (no root) or the program does.
     pub async fn run(self, program: &[&str]) -> Result<Output, Error> {
-        let stage = tempfile::tempdir()
-            .map_err(|source| Error::Stage { tree: self.tree.to_owned(), source })?;
+        let stage =
+            tempfile::tempdir().map_err(|source| Error::Stage { tree: self.tree.to_owned(), source })?;
         Cmd::new("unshare")
             .args(["--mount", "--propagation", "private", "--", "sh", "-c", SCRIPT, "sh"])
             .args([stage.path(), self.tree])

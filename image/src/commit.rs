@@ -155,7 +155,8 @@ mod tests {
 
     #[test]
     fn a_boot_entry_is_read_by_its_first_word() {
-        let entry = "title Ashlar\nversion 1\noptions root=LABEL=root ostree=/ostree/boot.1/ashlar/x/0\nlinux /a";
+        let entry =
+            "title Ashlar\nversion 1\noptions root=LABEL=root ostree=/ostree/boot.1/ashlar/x/0\nlinux /a";
         assert_eq!(field(entry, "linux"), Some("/a"));
         assert_eq!(field(entry, "initrd"), None);
     }

@@ -16,7 +16,9 @@ pub enum Error {
          hint: move large files of the host into a machine config"
     )]
     TooLarge { what: &'static str, need: u64, room: u64, over: u64 },
-    #[error("kernel argument `{0}` has a character that the boot menu cannot carry (quote, $, \\, `;` or control)")]
+    #[error(
+        "kernel argument `{0}` has a character that the boot menu cannot carry (quote, $, \\, `;` or control)"
+    )]
     Argument(String),
     #[error("the host view spans several lines; it must be compact JSON")]
     NotCompact,

@@ -103,7 +103,8 @@ mod tests {
         let path = |name: &str| dir.path().join(name);
         fs::write(path("base"), "odd").expect("write");
         fs::write(path("program"), "#!/bin/true").expect("write");
-        append_programs(&path("base"), &[("usr/bin/program", path("program"))], &path("out")).expect("appended");
+        append_programs(&path("base"), &[("usr/bin/program", path("program"))], &path("out"))
+            .expect("appended");
         let bytes = fs::read(path("out")).expect("read");
         assert_eq!(&bytes[..4], b"odd\0");
         let unpacked = zstd::decode_all(&bytes[4..]).expect("a zstd frame");

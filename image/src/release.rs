@@ -98,7 +98,8 @@ pub fn read_signed(dir: &Path, trusted: Option<&str>) -> Result<Release, Error> 
     let invalid = |source| Error::Signature { path: path.clone(), source };
     let signature = String::from_utf8_lossy(&read(&dir.join(SIGNATURE))?).into_owned();
     let signature = SignatureBox::from_string(&signature).map_err(invalid)?;
-    let key = minisign::PublicKeyBox::from_string(&key).and_then(|key| key.into_public_key()).map_err(invalid)?;
+    let key =
+        minisign::PublicKeyBox::from_string(&key).and_then(|key| key.into_public_key()).map_err(invalid)?;
     minisign::verify(&key, &signature, Cursor::new(&text), true, false, false).map_err(invalid)?;
     let release: Release =
         serde_json::from_slice(&text).map_err(|source| Error::Parse { path: path.clone(), source })?;

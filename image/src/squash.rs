@@ -25,7 +25,17 @@ pub async fn make(from: &Path, to: &Path, level: u32) -> Result<(), Error> {
     let made = Cmd::new("mksquashfs")
         .arg(from)
         .arg(to)
-        .args(["-noappend", "-no-progress", "-quiet", "-no-xattrs", "-all-root", "-all-time", "0", "-mkfs-time", "0"])
+        .args([
+            "-noappend",
+            "-no-progress",
+            "-quiet",
+            "-no-xattrs",
+            "-all-root",
+            "-all-time",
+            "0",
+            "-mkfs-time",
+            "0",
+        ])
         .args(["-b", "256K", "-comp", "zstd", "-Xcompression-level", &level.to_string()])
         .timeout(Duration::from_secs(1800))
         .run()

@@ -21,8 +21,23 @@ const PROGRAMS: &[&str] =
     &["kubelet", "kubectl", "crictl", "etcdctl", "containerd", "ctr", "containerd-shim-runc-v2"];
 /// Upstream programs in `/usr/libexec/cni` of every host.
 const CNI_PLUGINS: &[&str] = &[
-    "bandwidth", "bridge", "dhcp", "firewall", "flannel", "host-device", "host-local", "ipvlan", "loopback",
-    "macvlan", "portmap", "ptp", "sbr", "static", "tuning", "vlan", "vrf",
+    "bandwidth",
+    "bridge",
+    "dhcp",
+    "firewall",
+    "flannel",
+    "host-device",
+    "host-local",
+    "ipvlan",
+    "loopback",
+    "macvlan",
+    "portmap",
+    "ptp",
+    "sbr",
+    "static",
+    "tuning",
+    "vlan",
+    "vrf",
 ];
 /// Upstream programs for people, in the release directory.
 pub const CLIENT_TOOLS: &[&str] = &["kubectl", "etcdctl", "crictl"];
@@ -57,8 +72,13 @@ pub fn missing(upstream: &Programs, ours: &Programs) -> Vec<&'static str> {
     let lacks = |have: &Programs, wanted: &[&'static str]| -> Vec<&'static str> {
         wanted.iter().filter(|name| !have.contains_key(**name)).copied().collect()
     };
-    [lacks(upstream, PROGRAMS), lacks(upstream, CNI_PLUGINS), lacks(ours, OUR_PROGRAMS), lacks(ours, OUR_IMAGE_PROGRAMS)]
-        .concat()
+    [
+        lacks(upstream, PROGRAMS),
+        lacks(upstream, CNI_PLUGINS),
+        lacks(ours, OUR_PROGRAMS),
+        lacks(ours, OUR_IMAGE_PROGRAMS),
+    ]
+    .concat()
 }
 
 /// Fills `root` with files over the package tree. Programs that are missing are left out.

@@ -78,7 +78,8 @@ pub async fn install_packages(os: &Path, tree: &Path, report: &dyn Fn(&str)) -> 
 /// # Errors
 /// A copy, a change or a program in the tree fails.
 pub async fn make_system(packages: &Path, os: &Path, tree: &Path) -> Result<(), Error> {
-    let copied = Cmd::new("cp").arg("-al").args([packages, tree]).timeout(Duration::from_secs(600)).run().await;
+    let copied =
+        Cmd::new("cp").arg("-al").args([packages, tree]).timeout(Duration::from_secs(600)).run().await;
     copied.map_err(|source| Error::Copy { path: tree.to_owned(), source })?;
     disable_everything(tree)?;
     overlay(&os.join("root"), tree)?;
@@ -181,13 +182,18 @@ fn scrub(tree: &Path) -> Result<(), Error> {
             remove_if_there(&host_key)?;
         }
     }
-    for file in ["etc/hostname", "etc/.pwd.lock", "etc/passwd-", "etc/shadow-", "etc/group-", "etc/gshadow-"] {
+    for file in ["etc/hostname", "etc/.pwd.lock", "etc/passwd-", "etc/shadow-", "etc/group-", "etc/gshadow-"]
+    {
         remove_if_there(&tree.join(file))?;
     }
     for file in ["etc/machine-id", "etc/resolv.conf", "etc/fstab"] {
         replace(&tree.join(file), "", 0o644)?;
     }
-    replace(&tree.join("etc/hosts"), "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n", 0o644)?;
+    replace(
+        &tree.join("etc/hosts"),
+        "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n",
+        0o644,
+    )?;
     let shadow = tree.join("etc/shadow");
     let text = change(&shadow, |shadow| fs::read_to_string(shadow))?;
     let open = |line: &str| match line.strip_prefix("root:").and_then(|rest| rest.split_once(':')) {
@@ -264,9 +270,8 @@ fn state_directories(tree: &Path, dir: &Path, lines: &mut String) -> Result<(), 
 }
 
 fn children(dir: &Path) -> Result<Vec<PathBuf>, Error> {
-    let mut paths = change(dir, |dir| {
-        fs::read_dir(dir)?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()
-    })?;
+    let mut paths =
+        change(dir, |dir| fs::read_dir(dir)?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>())?;
     paths.sort();
     Ok(paths)
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use ashlar_model::config::{self, AgentConfig, Host, InstallConfig, Problem};
 
-use crate::failure::{Failure, Fails};
+use crate::failure::{Fails, Failure};
 
 pub const INSTALL_CONFIG: &str = "install-config.yaml";
 pub const AGENT_CONFIG: &str = "agent-config.yaml";
@@ -91,8 +91,12 @@ impl InstallDirectory {
     pub fn configuration(&self) -> Result<Configuration, Failure> {
         self.read()?.map_err(|problems| {
             let lines: String = problems.iter().map(|item| format!("\n  {item}")).collect();
-            Failure::user(format!("the configuration in {} has {} problems:{lines}", self.path.display(), problems.len()))
-                .hint("change the files, then `ashlar validate`; `ashlar explain FIELD` describes a field")
+            Failure::user(format!(
+                "the configuration in {} has {} problems:{lines}",
+                self.path.display(),
+                problems.len()
+            ))
+            .hint("change the files, then `ashlar validate`; `ashlar explain FIELD` describes a field")
         })
     }
 
@@ -119,8 +123,9 @@ impl Configuration {
     /// None is named.
     pub fn bootstrap(&self) -> Result<&Host, Failure> {
         self.agent.bootstrap.as_ref().ok_or_else(|| {
-            Failure::user("no bootstrap machine is named")
-                .hint(format!("add `bootstrap:` with its BMC to {AGENT_CONFIG}; `ashlar explain bootstrap` describes it"))
+            Failure::user("no bootstrap machine is named").hint(format!(
+                "add `bootstrap:` with its BMC to {AGENT_CONFIG}; `ashlar explain bootstrap` describes it"
+            ))
         })
     }
 

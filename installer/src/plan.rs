@@ -66,11 +66,17 @@ pub fn plan(configuration: &Configuration, facts: &Facts) -> Plan {
         ("API".to_owned(), format!("https://{}:6443", install.api_vip)),
         ("ingress".to_owned(), install.ingress_vip.to_string()),
         ("machine network".to_owned(), install.machine_network.to_string()),
-        ("pods".to_owned(), format!("{} (/{} each node)", install.cluster_network.cidr, install.cluster_network.host_prefix)),
+        (
+            "pods".to_owned(),
+            format!("{} (/{} each node)", install.cluster_network.cidr, install.cluster_network.host_prefix),
+        ),
         ("services".to_owned(), install.service_network.to_string()),
         ("media, for BMCs".to_owned(), media),
         ("agent API, for hosts".to_owned(), own(facts.serve_towards_hosts.as_ref(), AGENT_PORT)),
-        ("release".to_owned(), release.map_or_else(|| "none (`ashlar release build`)".into(), |path| path.display().to_string())),
+        (
+            "release".to_owned(),
+            release.map_or_else(|| "none (`ashlar release build`)".into(), |path| path.display().to_string()),
+        ),
     ];
     Plan {
         cluster: install.cluster_domain(),
@@ -149,7 +155,8 @@ fn phases(configuration: &Configuration) -> Vec<String> {
         format!("etcd, control plane and API address move to the masters; {bootstrap} is switched off"),
     ];
     if !workers.is_empty() {
-        phases.push(format!("{} join by the same path before {bootstrap} is switched off", workers.join(", ")));
+        phases
+            .push(format!("{} join by the same path before {bootstrap} is switched off", workers.join(", ")));
     }
     phases
 }
@@ -157,7 +164,10 @@ fn phases(configuration: &Configuration) -> Vec<String> {
 fn remarks(configuration: &Configuration, facts: &Facts) -> Vec<String> {
     let mut remarks = configuration.install.remarks.clone();
     if configuration.agent.bootstrap.is_none() {
-        remarks.push("no bootstrap machine is named: `ashlar create cluster` needs `bootstrap:` in agent-config.yaml".into());
+        remarks.push(
+            "no bootstrap machine is named: `ashlar create cluster` needs `bootstrap:` in agent-config.yaml"
+                .into(),
+        );
     }
     for host in configuration.hosts() {
         if host.bmc.trust == BmcTrust::Disabled {

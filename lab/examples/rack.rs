@@ -22,14 +22,17 @@ async fn main() -> anyhow::Result<()> {
             ashlar_lab::console(name, server, false, &mut std::io::stdout()).await?;
         }
         ["power", name, server, action] => {
-            let action: PowerAction = serde_json::from_value((*action).into()).context("reading the action")?;
+            let action: PowerAction =
+                serde_json::from_value((*action).into()).context("reading the action")?;
             ashlar_lab::power(name, server, action).await?;
         }
         ["exec", name, ..] => {
             let status = ashlar_lab::exec(name, &arguments[2..]).await?;
             std::process::exit(status.code().unwrap_or(1));
         }
-        _ => bail!("usage: rack up|down|status NAME, power NAME SERVER ACTION, exec NAME PROGRAM, console NAME SERVER"),
+        _ => bail!(
+            "usage: rack up|down|status NAME, power NAME SERVER ACTION, exec NAME PROGRAM, console NAME SERVER"
+        ),
     }
     Ok(())
 }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use ashlar_redfish::power::PowerState;
 use ashlar_redfish::virtual_bmc::{
-    self, BootEnabled, BootSource, Certificate, CertificateError, Config, Interface, MachineInventory, VirtualBmc,
+    self, BootEnabled, BootSource, Certificate, CertificateError, Config, Interface, MachineInventory,
+    VirtualBmc,
 };
 use async_trait::async_trait;
 use tokio::net::TcpListener;
@@ -100,7 +101,8 @@ impl Bmc {
     /// URL of the inserted medium, and the boot override in words.
     pub fn settings(&self) -> (Option<String>, Option<String>) {
         let boot = self.service.boot_override();
-        let words = (boot.enabled != BootEnabled::Disabled).then(|| format!("{:?} {:?}", boot.target, boot.enabled));
+        let words =
+            (boot.enabled != BootEnabled::Disabled).then(|| format!("{:?} {:?}", boot.target, boot.enabled));
         (self.service.medium().map(|medium| medium.url), words)
     }
 }

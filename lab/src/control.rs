@@ -81,9 +81,11 @@ pub async fn ask(rack: &Rack, request: &Request) -> Result<Answer, Error> {
 
 async fn converse(rack: &Rack, request: &Request) -> Result<Answer, Error> {
     let socket = rack.control_socket();
-    let mut stream = UnixStream::connect(&socket)
-        .await
-        .map_err(|source| Error::Connect { rack: rack.name.clone(), socket, source })?;
+    let mut stream = UnixStream::connect(&socket).await.map_err(|source| Error::Connect {
+        rack: rack.name.clone(),
+        socket,
+        source,
+    })?;
     let talk = |source| Error::Talk { rack: rack.name.clone(), source };
     stream.write_all(line(request).as_bytes()).await.map_err(talk)?;
     let mut answer = String::new();

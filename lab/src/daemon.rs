@@ -69,8 +69,10 @@ pub async fn run(directory: &Path) -> Result<(), Error> {
     mount::share_all()?;
     let mut terminate = signal(SignalKind::terminate()).map_err(|source| Error::Signal { source })?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|source| Error::Signal { source })?;
-    let helpers =
-        [("dnsmasq", network::names::server(&rack, &spec)?), ("chronyd", network::time::server(&rack, &spec)?)];
+    let helpers = [
+        ("dnsmasq", network::names::server(&rack, &spec)?),
+        ("chronyd", network::time::server(&rack, &spec)?),
+    ];
     let mut running = Vec::new();
     for (what, command) in helpers {
         running.push((what, start_helper(&rack, what, command)?));
@@ -125,7 +127,11 @@ fn start_helper(rack: &Rack, what: &'static str, command: Cmd) -> Result<tokio::
 async fn helper_dies(running: &mut [(&'static str, tokio::process::Child)]) {
     let deaths = running.iter_mut().map(|(what, child)| Box::pin(async { (*what, child.wait().await) }));
     let ((what, status), ..) = futures::future::select_all(deaths).await;
-    tracing::error!(what, ?status, "a program of the rack's network has ended; its log is beside its configuration");
+    tracing::error!(
+        what,
+        ?status,
+        "a program of the rack's network has ended; its log is beside its configuration"
+    );
 }
 
 async fn stop_helpers(running: Vec<(&'static str, tokio::process::Child)>) {

@@ -43,7 +43,8 @@ pub fn find(image: &mut (impl Read + Seek), path: &str) -> Result<Extent, Error>
             return Err(Error::Damaged);
         }
         let directory = read(image, at)?;
-        let found = records(&directory).find(|record| name_of(record).is_some_and(|name| matches(&name, part)));
+        let found =
+            records(&directory).find(|record| name_of(record).is_some_and(|name| matches(&name, part)));
         let record = found.ok_or_else(|| Error::Missing { path: path.to_owned() })?;
         at = record_extent(record).ok_or(Error::Damaged)?;
     }

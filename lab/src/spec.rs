@@ -12,7 +12,9 @@ const LONGEST_NAME: usize = 32;
 
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum Error {
-    #[error("`{name}` cannot name a rack or a server\nhint: use at most {LONGEST_NAME} lower-case letters, digits and dashes")]
+    #[error(
+        "`{name}` cannot name a rack or a server\nhint: use at most {LONGEST_NAME} lower-case letters, digits and dashes"
+    )]
     Name { name: String },
     #[error("two servers of the rack have the {what} {value}")]
     Twice { what: &'static str, value: String },

@@ -80,7 +80,8 @@ pub fn racks() -> Result<Vec<String>, rack::Error> {
         entries => entries.map_err(|source| rack::Error::Read { path: directory, source })?,
     };
     let racks = entries.flatten().filter(|entry| entry.path().join("rack.json").exists());
-    let mut names: Vec<String> = racks.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    let mut names: Vec<String> =
+        racks.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
     names.sort();
     Ok(names)
 }

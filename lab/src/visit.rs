@@ -14,7 +14,8 @@ use crate::rack::{self, Rack};
 
 const CONSOLE_POLL: Duration = Duration::from_millis(100);
 /// The rack's DNS for this one process: the bind is in a mount namespace of its own and goes with it.
-const WITH_NAMES: &str = "mount --bind \"$RACK_RESOLV_CONF\" /etc/resolv.conf && unset RACK_RESOLV_CONF && exec \"$@\"";
+const WITH_NAMES: &str =
+    "mount --bind \"$RACK_RESOLV_CONF\" /etc/resolv.conf && unset RACK_RESOLV_CONF && exec \"$@\"";
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -64,7 +65,12 @@ pub async fn exec(name: &str, argv: &[String]) -> Result<ExitStatus, Error> {
 ///
 /// # Errors
 /// There is no such server, or the console cannot be read.
-pub async fn console(name: &str, server: &str, follow: bool, out: &mut (impl Write + Send)) -> Result<(), Error> {
+pub async fn console(
+    name: &str,
+    server: &str,
+    follow: bool,
+    out: &mut (impl Write + Send),
+) -> Result<(), Error> {
     let rack = Rack::named(name);
     known(&rack, server)?;
     let path = rack.console_log(server);

@@ -95,11 +95,21 @@ pub struct Progress {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "result", rename_all = "kebab-case")]
 pub enum TaskResult {
-    Installed { disk: String, bytes: u64, seconds: f64 },
+    Installed {
+        disk: String,
+        bytes: u64,
+        seconds: f64,
+    },
     BootstrapStarted,
     /// Signatures still found on the disks after the wipe (none when it worked), per disk.
-    Wiped { left: Vec<(String, Vec<String>)> },
-    Failed { phase: String, cause: String, hint: Option<String> },
+    Wiped {
+        left: Vec<(String, Vec<String>)>,
+    },
+    Failed {
+        phase: String,
+        cause: String,
+        hint: Option<String>,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -16,14 +16,41 @@ pub struct Event {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum What {
-    StepStarted { step: String, title: String },
-    StepFinished { step: String, seconds: f64 },
-    StepSkipped { step: String, because: String },
-    StepFailed { step: String, cause: String, hint: Option<String> },
-    Progress { phase: String, done: u64, total: u64 },
-    Waiting { for_what: String, seconds: u64 },
-    Note { message: String },
+    StepStarted {
+        step: String,
+        title: String,
+    },
+    StepFinished {
+        step: String,
+        seconds: f64,
+    },
+    StepSkipped {
+        step: String,
+        because: String,
+    },
+    StepFailed {
+        step: String,
+        cause: String,
+        hint: Option<String>,
+    },
+    Progress {
+        phase: String,
+        done: u64,
+        total: u64,
+    },
+    Waiting {
+        for_what: String,
+        seconds: u64,
+    },
+    Note {
+        message: String,
+    },
     /// An act that destroys data, for the audit trail.
-    Destructive { act: String, target: String },
-    Installed { seconds: f64 },
+    Destructive {
+        act: String,
+        target: String,
+    },
+    Installed {
+        seconds: f64,
+    },
 }

@@ -10,7 +10,9 @@ pub mod tls;
 pub mod token;
 
 pub use kubeconfig::kubeconfig;
-pub use mint::{LEAF_DAYS, Leaf, Usage, authority, cluster_keys, issue, seconds_left, self_signed, service_account};
+pub use mint::{
+    LEAF_DAYS, Leaf, Usage, authority, cluster_keys, issue, seconds_left, self_signed, service_account,
+};
 pub use serve::{Peer, serve};
 pub use token::{kubelet_token, token, token_sha256};
 

@@ -43,7 +43,13 @@ impl Leaf {
     }
 
     pub fn server(common_name: &str, dns_names: Vec<String>, addresses: Vec<IpAddr>) -> Self {
-        Self { common_name: common_name.into(), organizations: vec![], dns_names, addresses, usage: Usage::Server }
+        Self {
+            common_name: common_name.into(),
+            organizations: vec![],
+            dns_names,
+            addresses,
+            usage: Usage::Server,
+        }
     }
 }
 
@@ -62,7 +68,8 @@ pub fn authority(common_name: &str) -> Result<KeyPair, Error> {
 /// A leaf signed by `authority`, valid for [`LEAF_DAYS`].
 pub fn issue(authority: &KeyPair, leaf: &Leaf) -> Result<KeyPair, Error> {
     let issuer_key = Key::from_pem(&authority.private_key_pem).map_err(Error::Authority)?;
-    let issuer = Issuer::from_ca_cert_pem(&authority.certificate_pem, issuer_key).map_err(Error::Authority)?;
+    let issuer =
+        Issuer::from_ca_cert_pem(&authority.certificate_pem, issuer_key).map_err(Error::Authority)?;
     let params = leaf_params(leaf)?;
     let key = Key::generate().map_err(Error::Key)?;
     let certificate = params

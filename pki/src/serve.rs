@@ -46,7 +46,8 @@ pub async fn serve(
                 let (acceptor, authority, router, stop) =
                     (acceptor.clone(), authority.clone(), router.clone(), stop.clone());
                 tasks.spawn(async move {
-                    if let Err(error) = connection(stream, address, acceptor, &authority, router, stop).await {
+                    if let Err(error) = connection(stream, address, acceptor, &authority, router, stop).await
+                    {
                         tracing::debug!(%address, error, "connection ended");
                     }
                 });
@@ -112,13 +113,17 @@ mod tests {
         let server = issue(ca, &Leaf::server("server", vec![], vec![[127, 0, 0, 1].into()])).expect("a leaf");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("bound");
-        let router = Router::new().route("/", get(|Extension(peer): Extension<Peer>| async move {
-            format!("{:?} {:?}", peer.key_sha256, peer.install_name)
-        }));
+        let router = Router::new().route(
+            "/",
+            get(|Extension(peer): Extension<Peer>| async move {
+                format!("{:?} {:?}", peer.key_sha256, peer.install_name)
+            }),
+        );
         let stop = CancellationToken::new();
         let config = tls::server(&server, Clients::AnyKey).expect("a config");
         let task = tokio::spawn(serve(listener, config, ca.certificate_pem.clone(), router, stop.clone()));
-        let client = tls::http_client(&ca.certificate_pem, identity, Duration::from_secs(5)).expect("a client");
+        let client =
+            tls::http_client(&ca.certificate_pem, identity, Duration::from_secs(5)).expect("a client");
         let answer = client.get(format!("https://{address}/")).send().await.expect("an answer");
         let text = answer.text().await.expect("text");
         stop.cancel();

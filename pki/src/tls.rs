@@ -20,13 +20,18 @@ pub enum Clients {
 }
 
 pub fn server(identity: &KeyPair, clients: Clients) -> Result<Arc<rustls::ServerConfig>, Error> {
-    let builder = rustls::ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
+    let builder =
+        rustls::ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
     let builder = match clients {
         Clients::Nobody => builder.with_no_client_auth(),
-        Clients::AnyKey => builder.with_client_cert_verifier(Arc::new(AnyKey(provider().signature_verification_algorithms))),
+        Clients::AnyKey => {
+            builder.with_client_cert_verifier(Arc::new(AnyKey(provider().signature_verification_algorithms)))
+        }
     };
-    let mut config =
-        builder.with_single_cert(certificates(&identity.certificate_pem)?, private_key(&identity.private_key_pem)?)?;
+    let mut config = builder.with_single_cert(
+        certificates(&identity.certificate_pem)?,
+        private_key(&identity.private_key_pem)?,
+    )?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))
 }

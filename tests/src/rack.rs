@@ -93,7 +93,10 @@ impl Rack {
     }
 
     pub fn server(&self, name: &str) -> anyhow::Result<Value> {
-        self.status()?.into_iter().find(|server| server["name"] == name).with_context(|| format!("server {name}"))
+        self.status()?
+            .into_iter()
+            .find(|server| server["name"] == name)
+            .with_context(|| format!("server {name}"))
     }
 
     pub fn power(&self, server: &str, action: &str) -> anyhow::Result<()> {
@@ -106,7 +109,8 @@ impl Rack {
         let items = nodes["items"].as_array().context("a list of nodes")?;
         let ready = items.iter().filter(|node| {
             let conditions = node["status"]["conditions"].as_array();
-            conditions.is_some_and(|all| all.iter().any(|one| one["type"] == "Ready" && one["status"] == "True"))
+            conditions
+                .is_some_and(|all| all.iter().any(|one| one["type"] == "Ready" && one["status"] == "True"))
         });
         Ok(ready.filter_map(|node| node["metadata"]["name"].as_str()).map(ToOwned::to_owned).collect())
     }

@@ -44,7 +44,11 @@ impl Runner {
                 true
             }
             Err(error) => {
-                println!("{}: {name} ... FAILED ({:.1} s)\n{error:?}", self.suite, begun.elapsed().as_secs_f64());
+                println!(
+                    "{}: {name} ... FAILED ({:.1} s)\n{error:?}",
+                    self.suite,
+                    begun.elapsed().as_secs_f64()
+                );
                 self.failed += 1;
                 false
             }

@@ -28,7 +28,8 @@ fn main() -> ExitCode {
     cluster(&mut runner, &rack);
     after(&mut runner, &rack);
     let ended = rack.down();
-    runner.fact("a rack that is ended leaves nothing behind", || ended.and_then(|()| nothing_left(rack.name)));
+    runner
+        .fact("a rack that is ended leaves nothing behind", || ended.and_then(|()| nothing_left(rack.name)));
     runner.end()
 }
 
@@ -76,8 +77,16 @@ fn cluster(runner: &mut Runner, rack: &Rack) {
     runner.fact("three masters are Ready", || rack.expect_ready(&MASTERS));
     runner.fact("etcd has exactly the three masters", || {
         let list = rack.kubectl(&[
-            "exec", "--namespace=kube-system", "etcd-master-1", "--", "etcdctl", "member", "list", "--write-out=json",
-            "--cacert=/etc/kubernetes/pki/etcd/ca.crt", "--cert=/etc/kubernetes/pki/etcd/server.crt",
+            "exec",
+            "--namespace=kube-system",
+            "etcd-master-1",
+            "--",
+            "etcdctl",
+            "member",
+            "list",
+            "--write-out=json",
+            "--cacert=/etc/kubernetes/pki/etcd/ca.crt",
+            "--cert=/etc/kubernetes/pki/etcd/server.crt",
             "--key=/etc/kubernetes/pki/etcd/server.key",
         ])?;
         let list: serde_json::Value = serde_json::from_str(&list)?;
@@ -189,7 +198,9 @@ fn api_without(rack: &Rack, victim: &str) -> anyhow::Result<()> {
     }
     match (answered, last_refusal) {
         (Some(_), None) => println!("the API never stopped answering"),
-        (Some(_), Some(gap)) => println!("the API answered again {:.1} s after the power cut", gap.as_secs_f64()),
+        (Some(_), Some(gap)) => {
+            println!("the API answered again {:.1} s after the power cut", gap.as_secs_f64())
+        }
         (None, _) => bail!("the API does not answer 40 s after {victim} lost power"),
     }
     Ok(())

@@ -94,7 +94,8 @@ pub fn output(command: &mut Command) -> Result<String> {
 }
 
 pub fn succeeds(command: &mut Command) -> bool {
-    let command = command.env("PATH", setup::path()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let command =
+        command.env("PATH", setup::path()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     command.status().is_ok_and(|status| status.success())
 }
 
@@ -128,7 +129,8 @@ fn write(log: &Mutex<File>, line: &str) {
 }
 
 fn words(command: &Command) -> String {
-    let program = Path::new(command.get_program()).file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let program =
+        Path::new(command.get_program()).file_name().unwrap_or_default().to_string_lossy().into_owned();
     let arguments = command.get_args().map(|argument| argument.to_string_lossy().into_owned());
     std::iter::once(program).chain(arguments).collect::<Vec<_>>().join(" ")
 }

@@ -9,7 +9,8 @@ use crate::process::{Session, ashlar, cargo, output};
 use crate::setup;
 
 /// Packages with the programs of a release, and the command line that makes it.
-const PROGRAMS: &[&str] = &["ashlar-agent", "ashlar-bootstrap", "ashlar-controllers", "ashlar-ignition", "ashlar-installer"];
+const PROGRAMS: &[&str] =
+    &["ashlar-agent", "ashlar-bootstrap", "ashlar-controllers", "ashlar-ignition", "ashlar-installer"];
 
 #[derive(Args)]
 pub struct Arguments {
@@ -29,7 +30,11 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 /// Compiles our programs.
 pub fn programs(session: &Session) -> Result<()> {
     let packages = PROGRAMS.iter().flat_map(|package| ["-p", package]);
-    session.run("Compiling Ashlar", "5 minutes the first time", &mut cargo(["build"].into_iter().chain(packages)))
+    session.run(
+        "Compiling Ashlar",
+        "5 minutes the first time",
+        &mut cargo(["build"].into_iter().chain(packages)),
+    )
 }
 
 /// Builds the release, or finds that it is there. Returns its folder.

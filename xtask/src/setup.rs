@@ -94,7 +94,8 @@ fn packages(session: &Session) -> Result<()> {
 }
 
 fn is_installed(package: &str) -> bool {
-    let query = process::output(Command::new("dpkg-query").args(["-W", "-f", "${db:Status-Status}", package]));
+    let query =
+        process::output(Command::new("dpkg-query").args(["-W", "-f", "${db:Status-Status}", package]));
     query.is_ok_and(|status| status == "installed")
 }
 
@@ -113,7 +114,11 @@ fn go(session: &Session) -> Result<()> {
     }
     fs::create_dir_all(&work).with_context(|| format!("making {}", work.display()))?;
     let zip = work.join("go.zip");
-    session.run("Fetching Go", "20 s", Command::new("curl").args(["-sSfL", "--retry", "3", "-o"]).arg(&zip).arg(GO_URL))?;
+    session.run(
+        "Fetching Go",
+        "20 s",
+        Command::new("curl").args(["-sSfL", "--retry", "3", "-o"]).arg(&zip).arg(GO_URL),
+    )?;
     let sum = process::output(Command::new("sha256sum").arg(&zip))?;
     if !sum.starts_with(GO_SHA256) {
         bail!("{GO_URL} is not what it should be: SHA-256 {sum}, expected {GO_SHA256}");

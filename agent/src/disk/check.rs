@@ -34,7 +34,8 @@ pub async fn target(machine: &Machine, expected: &Expected<'_>, wipe_consent: bo
 /// The disk is there and is the one described.
 pub fn identity(machine: &Machine, expected: &Expected<'_>) -> Result<Disk, Failure> {
     let name = expected.disk;
-    let wrong = |cause: String| Failure::new(PHASE, cause).hint("disks have changed: let the engine choose again");
+    let wrong =
+        |cause: String| Failure::new(PHASE, cause).hint("disks have changed: let the engine choose again");
     let Some(disk) = disks::describe(machine, &disks::kernel_name(name)) else {
         let there: Vec<String> = disks::list(machine).into_iter().map(|disk| disk.name).collect();
         return Err(wrong(format!("there is no disk {name}; there are: {}", there.join(", "))));
@@ -48,7 +49,9 @@ pub fn identity(machine: &Machine, expected: &Expected<'_>) -> Result<Disk, Fail
         return Err(wrong(format!("{name} has {is} bytes, not {was} as when it was chosen")));
     }
     if disk.read_only {
-        return Err(Failure::new(PHASE, format!("{name} is read-only")).hint("look for a write-protect switch"));
+        return Err(
+            Failure::new(PHASE, format!("{name} is read-only")).hint("look for a write-protect switch")
+        );
     }
     Ok(disk)
 }

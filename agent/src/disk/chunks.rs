@@ -46,12 +46,7 @@ pub fn write(
 }
 
 /// Reads back what `write` wrote. `first` stands in for the first MiB, which is not on the disk yet.
-pub fn verify(
-    first: &[u8],
-    manifest: &DiskImage,
-    device: &Device,
-    report: &Report,
-) -> Result<(), DiskError> {
+pub fn verify(first: &[u8], manifest: &DiskImage, device: &Device, report: &Report) -> Result<(), DiskError> {
     device.forget_cache();
     let total = manifest.size;
     for (index, chunk) in manifest.chunks.iter().enumerate() {

@@ -26,7 +26,8 @@ impl Device {
         let failed = |source| DiskError::Open { path: path.to_owned(), source };
         let is_block = std::fs::metadata(path).map_err(failed)?.file_type().is_block_device();
         let flags = if is_block { libc::O_EXCL } else { 0 };
-        let mut file = OpenOptions::new().read(true).write(true).custom_flags(flags).open(path).map_err(failed)?;
+        let mut file =
+            OpenOptions::new().read(true).write(true).custom_flags(flags).open(path).map_err(failed)?;
         let size = file.seek(SeekFrom::End(0)).map_err(failed)?;
         Ok(Self { file, path: path.to_owned(), size })
     }

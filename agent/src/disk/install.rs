@@ -39,8 +39,11 @@ pub async fn run(
     let expected = Expected { disk: &task.disk, serial, size_bytes: task.disk_size_bytes };
     let disk = check::target(machine, &expected, task.wipe_consent).await?;
     if disk.sector_size != 512 {
-        let cause = format!("{} has sectors of {} bytes; the release's image has 512", disk.name, disk.sector_size);
-        return Err(Failure::new("check", cause).hint("set the disk to 512-byte sectors, or choose another one"));
+        let cause =
+            format!("{} has sectors of {} bytes; the release's image has 512", disk.name, disk.sector_size);
+        return Err(
+            Failure::new("check", cause).hint("set the disk to 512-byte sectors, or choose another one")
+        );
     }
     let manifest = read_manifest(&source.manifest)?;
     let slot = Slot {
@@ -50,15 +53,17 @@ pub async fn run(
         secret: Some(source.secret),
     };
     let bytes = manifest.size;
-    let job = Job { disk: disk.name.clone().into(), image: source.image, manifest, slot, verify: task.verify };
+    let job =
+        Job { disk: disk.name.clone().into(), image: source.image, manifest, slot, verify: task.verify };
     install(Arc::new(job), report).await?;
     Ok(TaskResult::Installed { disk: disk.name, bytes, seconds: started.elapsed().as_secs_f64() })
 }
 
 fn read_manifest(path: &Path) -> Result<DiskImage, Failure> {
     let bytes = std::fs::read(path).map_err(|error| {
-        Failure::new("check", format!("reading {}: {error}", path.display()))
-            .hint("the virtual medium is gone or unreadable: reset the machine and let it boot the medium again")
+        Failure::new("check", format!("reading {}: {error}", path.display())).hint(
+            "the virtual medium is gone or unreadable: reset the machine and let it boot the medium again",
+        )
     })?;
     serde_json::from_slice(&bytes)
         .map_err(|error| Failure::new("check", format!("reading {}: {error}", path.display())))

@@ -26,7 +26,8 @@ impl Bench {
     fn new() -> Self {
         let dir = tempfile::tempdir().expect("a folder");
         let image = dir.path().join("disk.img");
-        let mut file = File::options().read(true).write(true).create(true).truncate(true).open(&image).expect("file");
+        let mut file =
+            File::options().read(true).write(true).create(true).truncate(true).open(&image).expect("file");
         file.set_len(IMAGE).expect("a size");
         // Noise with holes in it, then the table over it.
         let noise: Vec<u8> = (0..10 * MIB).map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
@@ -35,7 +36,9 @@ impl Bench {
         gptman::GPT::write_protective_mbr_into(&mut file, 512).expect("an MBR");
         let mut gpt = gptman::GPT::new_from(&mut file, 512, [9; 16]).expect("a table");
         let slot_type = uuid::Uuid::parse_str(slot::PARTITION_TYPE).expect("a GUID").to_bytes_le();
-        for (number, kind, start, size) in [(1, [1; 16], MIB, MIB), (4, slot_type, SLOT_START, slot::SLOT_BYTES)] {
+        for (number, kind, start, size) in
+            [(1, [1; 16], MIB, MIB), (4, slot_type, SLOT_START, slot::SLOT_BYTES)]
+        {
             gpt[number] = gptman::GPTPartitionEntry {
                 partition_type_guid: kind,
                 unique_partition_guid: [number as u8; 16],

@@ -56,7 +56,9 @@ impl DiskError {
             Self::Read { .. } | Self::Write { .. } | Self::Flush { .. } => {
                 Some("see the kernel's messages for errors of the disk or of the virtual medium")
             }
-            Self::Medium { .. } => Some("the virtual medium was read wrongly: check the link between BMC and engine"),
+            Self::Medium { .. } => {
+                Some("the virtual medium was read wrongly: check the link between BMC and engine")
+            }
             Self::Verify { .. } => Some("the disk does not keep what it is given: replace it"),
             Self::TooSmall { .. } => Some("choose a larger disk with rootDeviceHints"),
             _ => None,

@@ -39,7 +39,8 @@ pub struct Table {
 pub fn build(first: &[u8], disk_size: u64, path: &std::path::Path) -> Result<Table, DiskError> {
     let mut ends = Ends::new(first.to_vec(), disk_size);
     let mut gpt = GPT::read_from(&mut ends, SECTOR)?;
-    let used_end = gpt.iter().filter(|(_, entry)| entry.is_used()).map(|(_, entry)| entry.ending_lba + 1).max();
+    let used_end =
+        gpt.iter().filter(|(_, entry)| entry.is_used()).map(|(_, entry)| entry.ending_lba + 1).max();
     let var = var_range(used_end.unwrap_or(0) * SECTOR, disk_size);
     let need = var.start + VAR_MINIMUM + MIB;
     if disk_size < need {
@@ -47,7 +48,8 @@ pub fn build(first: &[u8], disk_size: u64, path: &std::path::Path) -> Result<Tab
     }
     gpt.header.update_from(&mut ends, SECTOR)?;
     gpt.header.disk_guid = Uuid::new_v4().to_bytes_le();
-    let number = gpt.iter().filter(|(_, entry)| entry.is_used()).map(|(number, _)| number).max().unwrap_or(0) + 1;
+    let number =
+        gpt.iter().filter(|(_, entry)| entry.is_used()).map(|(number, _)| number).max().unwrap_or(0) + 1;
     gpt[number] = GPTPartitionEntry {
         partition_type_guid: VAR_TYPE.to_bytes_le(),
         unique_partition_guid: Uuid::new_v4().to_bytes_le(),
@@ -70,7 +72,8 @@ fn var_range(after: u64, disk_size: u64) -> Range {
 }
 
 fn slot_range(gpt: &GPT) -> Result<Range, DiskError> {
-    let guid = Uuid::parse_str(slot::PARTITION_TYPE).map_err(|error| DiskError::Manifest(error.to_string()))?;
+    let guid =
+        Uuid::parse_str(slot::PARTITION_TYPE).map_err(|error| DiskError::Manifest(error.to_string()))?;
     let entry = gpt.iter().find(|(_, entry)| entry.partition_type_guid == guid.to_bytes_le());
     let (_, entry) = entry.ok_or_else(|| DiskError::Manifest("the image has no config slot".into()))?;
     Ok(Range { start: entry.starting_lba * SECTOR, size: entry.size()? * SECTOR })

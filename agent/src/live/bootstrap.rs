@@ -107,7 +107,8 @@ fn mount_disk(disk: &Path) -> Result<(), Failure> {
 
 /// containerd must not run while the folder under it changes.
 async fn bind_folders(machine: &Machine) -> Result<(), Failure> {
-    let missing: Vec<_> = BINDS.iter().filter(|(_, target)| !is_mounted(machine, Path::new(target))).collect();
+    let missing: Vec<_> =
+        BINDS.iter().filter(|(_, target)| !is_mounted(machine, Path::new(target))).collect();
     if missing.is_empty() {
         return Ok(());
     }
@@ -120,8 +121,9 @@ async fn bind_folders(machine: &Machine) -> Result<(), Failure> {
         let source: PathBuf = Path::new(DISK).join(folder);
         make_folder(&source)?;
         make_folder(Path::new(target))?;
-        mount_bind(&source, *target)
-            .map_err(|error| Failure::new("mount", format!("binding {} on {target}: {error}", source.display())))?;
+        mount_bind(&source, *target).map_err(|error| {
+            Failure::new("mount", format!("binding {} on {target}: {error}", source.display()))
+        })?;
     }
     set_mode(&Path::new(DISK).join("etcd"), 0o700)?;
     set_mode(&Path::new(DISK).join("bootstrap"), 0o700)

@@ -121,7 +121,12 @@ impl<'a> Engine<'a> {
 
     /// One attempt: the work goes on whether or not anybody listens.
     pub async fn post_progress(&mut self, progress: &Progress) {
-        let call = self.call::<Progress, serde::de::IgnoredAny>(self.current, Method::POST, "progress", Some(progress));
+        let call = self.call::<Progress, serde::de::IgnoredAny>(
+            self.current,
+            Method::POST,
+            "progress",
+            Some(progress),
+        );
         let outcome = tokio::time::timeout(PROGRESS_TIMEOUT, call).await;
         match outcome {
             // A call whose answer has no body counts as well.
@@ -150,10 +155,11 @@ impl<'a> Engine<'a> {
     fn complain(&self, error: &CallError) {
         let failure = Failure::new("engine", chain(error));
         self.console.failed(match error {
-            CallError::Refused { answer: ErrorAnswer { hint: Some(hint), .. }, .. } => failure.hint(hint.clone()),
-            CallError::Refused { status: StatusCode::UNAUTHORIZED, .. } => {
-                failure.hint("this medium is not for this machine, or is of an earlier install: boot it again")
+            CallError::Refused { answer: ErrorAnswer { hint: Some(hint), .. }, .. } => {
+                failure.hint(hint.clone())
             }
+            CallError::Refused { status: StatusCode::UNAUTHORIZED, .. } => failure
+                .hint("this medium is not for this machine, or is of an earlier install: boot it again"),
             CallError::Unreachable { .. } => {
                 failure.hint("check that the installer runs and that this network reaches it; trying on")
             }

@@ -18,7 +18,11 @@ pub fn load_or_make(host: &str) -> anyhow::Result<KeyPair> {
 
 fn load_or_make_in(directory: &Path, host: &str) -> anyhow::Result<KeyPair> {
     let mut builder = DirBuilder::new();
-    builder.recursive(true).mode(0o700).create(directory).with_context(|| format!("making {}", directory.display()))?;
+    builder
+        .recursive(true)
+        .mode(0o700)
+        .create(directory)
+        .with_context(|| format!("making {}", directory.display()))?;
     let path = directory.join("identity.json");
     if let Ok(text) = std::fs::read(&path) {
         return serde_json::from_slice(&text).with_context(|| format!("reading {}", path.display()));

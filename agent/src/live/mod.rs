@@ -52,7 +52,12 @@ fn read_view(path: &Path) -> anyhow::Result<HostView> {
     let text = std::fs::read(path).with_context(|| format!("reading {}", path.display()))?;
     let view: HostView =
         serde_json::from_slice(&text).with_context(|| format!("reading the JSON of {}", path.display()))?;
-    anyhow::ensure!(view.version == 1, "{} has version {}; this agent reads version 1", path.display(), view.version);
+    anyhow::ensure!(
+        view.version == 1,
+        "{} has version {}; this agent reads version 1",
+        path.display(),
+        view.version
+    );
     anyhow::ensure!(!view.engine_urls.is_empty(), "{} names no engine", path.display());
     Ok(view)
 }

@@ -57,7 +57,8 @@ pub async fn wait_for_address(console: &Console) -> Vec<IpAddr> {
 }
 
 fn explain(interfaces: &[Interface]) -> Failure {
-    let with_link: Vec<&str> = interfaces.iter().filter(|one| one.link).map(|one| one.name.as_str()).collect();
+    let with_link: Vec<&str> =
+        interfaces.iter().filter(|one| one.link).map(|one| one.name.as_str()).collect();
     if with_link.is_empty() {
         let names: Vec<&str> = interfaces.iter().map(|one| one.name.as_str()).collect();
         let cause = format!("no network interface has a link ({})", names.join(", "));

@@ -9,7 +9,8 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use ashlar_model::bootstrap_api::NodeOrder;
 use ashlar_model::control_plane::{
-    self, DIRECTORY, Etcd, EtcdState, MANIFESTS_DIRECTORY, PRIVATE, Settings, leaves as wanted_leaves, shared_files,
+    self, DIRECTORY, Etcd, EtcdState, MANIFESTS_DIRECTORY, PRIVATE, Settings, leaves as wanted_leaves,
+    shared_files,
 };
 use ashlar_model::keys::{ClusterKeys, KeyPair};
 use ashlar_model::node::NodeFile;
@@ -179,7 +180,8 @@ fn annotated(mut pod: Value, kubeconfig_sha256: String) -> Value {
 fn lasting(mut pod: Value) -> Value {
     pod["metadata"]["annotations"] = Value::Null;
     if let Some(command) = pod.pointer_mut("/spec/containers/0/command").and_then(Value::as_array_mut) {
-        command.retain(|argument| !argument.as_str().is_some_and(|text| text.starts_with("--initial-cluster")));
+        command
+            .retain(|argument| !argument.as_str().is_some_and(|text| text.starts_with("--initial-cluster")));
     }
     pod
 }

@@ -16,10 +16,15 @@ const STAMPS: &str = "/var/lib/ashlar/node/leaves.json";
 const RENEW_SECONDS: i64 = 30 * 24 * 3600;
 
 /// Every leaf by its name, made anew when it is missing, says something else than it should, or ends soon.
-pub fn ensure(root: &Path, leaves: &[Leaf], keys: &ClusterKeys) -> anyhow::Result<BTreeMap<&'static str, KeyPair>> {
+pub fn ensure(
+    root: &Path,
+    leaves: &[Leaf],
+    keys: &ClusterKeys,
+) -> anyhow::Result<BTreeMap<&'static str, KeyPair>> {
     let stamps_path = under(root, STAMPS);
     let read = std::fs::read(&stamps_path).ok();
-    let have: BTreeMap<String, String> = read.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
+    let have: BTreeMap<String, String> =
+        read.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
     let mut stamps = BTreeMap::new();
     let mut pairs = BTreeMap::new();
     for leaf in leaves {
@@ -29,7 +34,9 @@ pub fn ensure(root: &Path, leaves: &[Leaf], keys: &ClusterKeys) -> anyhow::Resul
         });
         let pair = match kept {
             Some(pair) => pair,
-            None => mint(root, leaf, authority).with_context(|| format!("minting certificate `{}`", leaf.name))?,
+            None => {
+                mint(root, leaf, authority).with_context(|| format!("minting certificate `{}`", leaf.name))?
+            }
         };
         stamps.insert(leaf.name.to_owned(), stamp(leaf, authority, &pair));
         pairs.insert(leaf.name, pair);

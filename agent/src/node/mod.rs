@@ -103,7 +103,11 @@ impl Daemon {
             etcd_started: health.etcd_started,
             api_ready: health.api_ready,
             keepalived_running: health.keepalived_running,
-            revision: if self.order.control_plane && self.applied.is_some() { self.order.revision } else { 0 },
+            revision: if self.order.control_plane && self.applied.is_some() {
+                self.order.revision
+            } else {
+                0
+            },
             message: trouble.unwrap_or_default(),
         };
         match server.report(&report).await {
@@ -135,11 +139,13 @@ fn identity() -> anyhow::Result<KeyPair> {
     let (certificate, key) = (Path::new(IDENTITY_CERTIFICATE), Path::new(IDENTITY_KEY));
     if !certificate.exists() || !key.exists() {
         let secret = slot::secret(&Machine::default())?;
-        let secret = secret.with_context(|| format!("{IDENTITY_KEY} is missing, and so is the slot's secret"))?;
+        let secret =
+            secret.with_context(|| format!("{IDENTITY_KEY} is missing, and so is the slot's secret"))?;
         durable::write(key, secret.private_key_pem.as_bytes(), PRIVATE)?;
         durable::write(certificate, secret.certificate_pem.as_bytes(), PUBLIC)?;
     }
-    let read = |path: &Path| std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()));
+    let read =
+        |path: &Path| std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()));
     Ok(KeyPair { certificate_pem: read(certificate)?, private_key_pem: read(key)? })
 }
 

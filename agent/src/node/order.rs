@@ -5,7 +5,8 @@ use ashlar_model::bootstrap_api::NodeOrder;
 /// What was once ordered stays: a server that restarted and says "not your turn yet" must not stop an etcd member
 /// that votes. A different member name is a new member and replaces the old one.
 pub fn merge(have: &NodeOrder, new: &NodeOrder) -> NodeOrder {
-    let member = if new.etcd_initial_cluster.is_some() && new.etcd_member_name.is_some() { new } else { have };
+    let member =
+        if new.etcd_initial_cluster.is_some() && new.etcd_member_name.is_some() { new } else { have };
     let peers = if new.vrrp_peers.is_empty() { &have.vrrp_peers } else { &new.vrrp_peers };
     NodeOrder {
         etcd_initial_cluster: member.etcd_initial_cluster.clone(),
@@ -33,8 +34,11 @@ mod tests {
         };
         assert_eq!(merge(&have, &NodeOrder::default()), have);
         assert_eq!(merge(&NodeOrder::default(), &have), have);
-        let replaced =
-            NodeOrder { etcd_initial_cluster: Some("b=1".into()), etcd_member_name: Some("b".into()), ..have.clone() };
+        let replaced = NodeOrder {
+            etcd_initial_cluster: Some("b=1".into()),
+            etcd_member_name: Some("b".into()),
+            ..have.clone()
+        };
         assert_eq!(merge(&have, &replaced), replaced);
     }
 }

@@ -71,5 +71,6 @@ async fn keepalived_running() -> bool {
 
 fn read(name: &str) -> Result<String, ProbeError> {
     let path = Path::new(PKI_DIRECTORY).join(name);
-    std::fs::read_to_string(&path).map_err(|source| ProbeError::Read { path: path.display().to_string(), source })
+    std::fs::read_to_string(&path)
+        .map_err(|source| ProbeError::Read { path: path.display().to_string(), source })
 }

@@ -30,7 +30,11 @@ impl Server {
         match &answer {
             Ok(_) => self.silent_since = None,
             Err(error) if self.silent_since.is_none() => {
-                tracing::warn!(url = self.url, error = crate::failure::chain(error), "no orders from the bootstrap");
+                tracing::warn!(
+                    url = self.url,
+                    error = crate::failure::chain(error),
+                    "no orders from the bootstrap"
+                );
                 self.silent_since = Some(Instant::now());
             }
             Err(_) => {}

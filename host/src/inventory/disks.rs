@@ -7,7 +7,8 @@ use ashlar_model::inventory::Disk;
 use super::Machine;
 
 /// Block devices that are no disks to install to.
-const SKIPPED: &[&str] = &["loop", "ram", "zram", "sr", "fd", "dm-", "md", "nbd", "zd", "mtdblock", "drbd", "rbd"];
+const SKIPPED: &[&str] =
+    &["loop", "ram", "zram", "sr", "fd", "dm-", "md", "nbd", "zd", "mtdblock", "drbd", "rbd"];
 
 /// All disks, ordered by name, without their contents.
 pub fn list(machine: &Machine) -> Vec<Disk> {
@@ -38,7 +39,9 @@ pub fn describe(machine: &Machine, kernel_name: &str) -> Option<Disk> {
         serial: serial(machine, &at),
         wwn: wwn(machine, &at),
         model: machine.first_text(&[format!("{at}/device/model"), format!("{at}/model")]),
-        vendor: machine.first_text(&[format!("{at}/device/vendor"), format!("{at}/vendor")]).filter(real_vendor),
+        vendor: machine
+            .first_text(&[format!("{at}/device/vendor"), format!("{at}/vendor")])
+            .filter(real_vendor),
         hctl: hctl(machine, &at),
         rotational: flag("queue/rotational") || flag("rotational"),
         removable: flag("removable"),
@@ -60,7 +63,10 @@ fn real_vendor(vendor: &String) -> bool {
 
 fn serial(machine: &Machine, at: &str) -> Option<String> {
     let plain = [format!("{at}/device/serial"), format!("{at}/serial")];
-    machine.first_text(&plain).or_else(|| page_80(machine, at)).or_else(|| from_udev(machine, at, "ID_SERIAL_SHORT"))
+    machine
+        .first_text(&plain)
+        .or_else(|| page_80(machine, at))
+        .or_else(|| from_udev(machine, at, "ID_SERIAL_SHORT"))
 }
 
 /// SCSI vital product data, page 0x80: four bytes of header, then the unit's serial number.
@@ -145,7 +151,8 @@ fn own_number(machine: &Machine, device: &str, name: &str) -> Option<String> {
     use std::os::unix::fs::MetadataExt;
     let node = std::fs::metadata(machine.path(device.trim_start_matches('/'))).ok().map(|meta| meta.rdev());
     let from_node = node.filter(|number| *number != 0);
-    let from_node = from_node.map(|number| format!("{}:{}", rustix::fs::major(number), rustix::fs::minor(number)));
+    let from_node =
+        from_node.map(|number| format!("{}:{}", rustix::fs::major(number), rustix::fs::minor(number)));
     from_node.or_else(|| machine.text(format!("sys/block/{name}/dev")))
 }
 

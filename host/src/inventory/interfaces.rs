@@ -54,9 +54,9 @@ pub async fn read(machine: &Machine) -> Vec<Interface> {
 
 fn parse(json: &str, speed: impl Fn(&str) -> Option<u32>) -> Vec<Interface> {
     let links: Vec<Link> = serde_json::from_str(json).unwrap_or_default();
-    let real = links.into_iter().filter(|link| {
-        link.link_type == "ether" && REAL_KINDS.contains(&link.linkinfo.info_kind.as_str())
-    });
+    let real = links
+        .into_iter()
+        .filter(|link| link.link_type == "ether" && REAL_KINDS.contains(&link.linkinfo.info_kind.as_str()));
     let mut interfaces: Vec<Interface> = real
         .map(|link| Interface {
             mac: link.address.to_lowercase(),

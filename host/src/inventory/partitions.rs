@@ -54,7 +54,9 @@ fn from_mbr(file: &mut File) -> std::io::Result<Vec<Partition>> {
     if sector[510..] != [0x55, 0xaa] {
         return Ok(Vec::new());
     }
-    let number = |at: usize| u64::from(u32::from_le_bytes([sector[at], sector[at + 1], sector[at + 2], sector[at + 3]]));
+    let number = |at: usize| {
+        u64::from(u32::from_le_bytes([sector[at], sector[at + 1], sector[at + 2], sector[at + 3]]))
+    };
     let entries = (0..4).map(|index| (index, 446 + index * 16)).filter(|(_, at)| sector[at + 4] != 0);
     Ok(entries
         .map(|(index, at)| Partition {
@@ -74,7 +76,8 @@ mod tests {
 
     #[test]
     fn a_guid_is_printed_as_people_write_it() {
-        let bytes = [0x3e, 0x9f, 0x2a, 0x6b, 0x1d, 0x5c, 0x7a, 0x4e, 0x9b, 0x8c, 0xa5, 0x1a, 0x12, 0xc0, 0xf1, 0x60];
+        let bytes =
+            [0x3e, 0x9f, 0x2a, 0x6b, 0x1d, 0x5c, 0x7a, 0x4e, 0x9b, 0x8c, 0xa5, 0x1a, 0x12, 0xc0, 0xf1, 0x60];
         assert_eq!(guid(bytes), "6b2a9f3e-5c1d-4e7a-9b8c-a51a12c0f160");
     }
 }

@@ -16,7 +16,7 @@ use crate::engine::disk::Consent;
 use crate::engine::events::now_ms;
 use crate::engine::report::{Span, critical_path, spans};
 use crate::engine::{Engine, Options, cluster, steps};
-use crate::failure::{Failure, Fails};
+use crate::failure::{Fails, Failure};
 
 #[derive(Subcommand)]
 pub enum Command {
@@ -138,7 +138,10 @@ fn finish(engine: &Engine) -> Result<(), Failure> {
     let events = engine.journal.events().failing(|| "reading the journal".into())?;
     let begun = events.first().map_or_else(now_ms, |event| event.time_ms);
     let seconds = now_ms().saturating_sub(begun) as f64 / 1000.0;
-    engine.journal.put(INSTALLED, &(now_ms(), seconds)).failing(|| "recording the end of the install".into())?;
+    engine
+        .journal
+        .put(INSTALLED, &(now_ms(), seconds))
+        .failing(|| "recording the end of the install".into())?;
     engine.events.emit(None, What::Installed { seconds });
     Ok(())
 }

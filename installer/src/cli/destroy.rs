@@ -9,7 +9,7 @@ use super::create::{EngineArguments, stop_on_signal};
 use super::{Directory, Output, progress};
 use crate::engine::handle::Record;
 use crate::engine::{Engine, journal, steps};
-use crate::failure::{Failure, Fails};
+use crate::failure::{Fails, Failure};
 
 #[derive(Subcommand)]
 pub enum Command {
@@ -34,7 +34,10 @@ impl Arguments {
         let configuration = directory.configuration()?;
         let name = configuration.install.name.clone();
         if !directory.journal_folder().join(journal::FILE).exists() {
-            eprintln!("nothing of {name} was installed from {}; nothing was done", directory.path().display());
+            eprintln!(
+                "nothing of {name} was installed from {}; nothing was done",
+                directory.path().display()
+            );
             return Ok(ExitCode::SUCCESS);
         }
         let hosts: Vec<&str> = configuration.hosts().map(|host| host.name.as_str()).collect();
@@ -94,7 +97,8 @@ async fn retire(
 ) -> Result<std::path::PathBuf, Failure> {
     let folder = directory.journal_folder();
     let number = (1..).find(|number| !folder.join(format!("destroyed-{number}")).exists()).unwrap_or(1);
-    let archive = journal.archive(&format!("destroyed-{number}")).failing(|| "putting the journal aside".into())?;
+    let archive =
+        journal.archive(&format!("destroyed-{number}")).failing(|| "putting the journal aside".into())?;
     for path in [directory.status_file(), folder.join("holder")] {
         if path.exists() {
             std::fs::remove_file(&path).failing(|| format!("removing {}", path.display()))?;

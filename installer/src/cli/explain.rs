@@ -17,8 +17,9 @@ pub struct Arguments {
 
 impl Arguments {
     pub fn run(self, output: Output) -> Result<ExitCode, Failure> {
-        let text = config::explain(&self.field)
-            .map_err(|error| Failure::user(format!("no field is called `{}`", error.path)).hint(error.hint))?;
+        let text = config::explain(&self.field).map_err(|error| {
+            Failure::user(format!("no field is called `{}`", error.path)).hint(error.hint)
+        })?;
         match output {
             Output::Text => print!("{text}"),
             Output::Json => print_json(&config::json_schema())?,

@@ -14,7 +14,7 @@ use super::{Output, print_json};
 use crate::directory::{AGENT_CONFIG, INSTALL_CONFIG, InstallDirectory, write_private};
 use crate::engine::journal::{self, Journal};
 use crate::engine::secrets;
-use crate::failure::{Failure, Fails};
+use crate::failure::{Fails, Failure};
 
 #[derive(Subcommand)]
 pub enum Command {
@@ -134,7 +134,9 @@ fn forget_keys(directory: &InstallDirectory) {
     let forgotten = directory.configuration().and_then(|configuration| {
         let name = &configuration.install.name;
         let journal = Journal::open(&journal, name, &secrets::default_folder(), "ashlar lab down");
-        journal.and_then(|journal| journal.archive("ended")).failing(|| "forgetting the key of its cluster".into())
+        journal
+            .and_then(|journal| journal.archive("ended"))
+            .failing(|| "forgetting the key of its cluster".into())
     });
     if let Err(failure) = forgotten {
         eprintln!("note: {}", failure.cause());
@@ -178,7 +180,9 @@ impl Config {
     async fn run(self) -> Result<(), Failure> {
         let status = status(&self.rack.name).await?;
         let dir = self.dir.unwrap_or_else(|| status.directory.join("cluster"));
-        for (name, text) in [(INSTALL_CONFIG, install_config(&status)), (AGENT_CONFIG, agent_config(&status)?)] {
+        for (name, text) in
+            [(INSTALL_CONFIG, install_config(&status)), (AGENT_CONFIG, agent_config(&status)?)]
+        {
             write_private(&dir.join(name), text.as_bytes())?;
         }
         println!("{}", dir.display());
@@ -298,8 +302,8 @@ fn host(server: &ServerStatus, indent: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ashlar_model::config;
     use ashlar_lab::spec::ServerSpec;
+    use ashlar_model::config;
 
     fn status_of(spec: &RackSpec) -> Status {
         let server = |server: &ServerSpec| ServerStatus {
@@ -330,7 +334,8 @@ mod tests {
     #[test]
     fn the_configuration_of_a_rack_is_valid() {
         let status = status_of(&RackSpec::standard("lab", 3, 2));
-        let install = config::parse(&install_config(&status)).unwrap_or_else(|problems| panic!("{problems:#?}"));
+        let install =
+            config::parse(&install_config(&status)).unwrap_or_else(|problems| panic!("{problems:#?}"));
         let text = agent_config(&status).expect("a bootstrap");
         let agent = config::agent_config::parse(&text).unwrap_or_else(|problems| panic!("{problems:#?}"));
         assert_eq!(config::agent_config::conflicts(&agent, &install), []);

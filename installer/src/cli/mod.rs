@@ -17,7 +17,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::directory::InstallDirectory;
-use crate::failure::{Failure, Fails};
+use crate::failure::{Fails, Failure};
 
 /// Installs Kubernetes clusters on bare metal: drives BMCs over Redfish virtual media, resumes after any interruption.
 #[derive(Parser)]

@@ -87,7 +87,10 @@ impl Screen {
                 paint(bar, &event.what);
                 let worth_keeping = matches!(
                     event.what,
-                    What::Note { .. } | What::StepFailed { .. } | What::Destructive { .. } | What::Installed { .. }
+                    What::Note { .. }
+                        | What::StepFailed { .. }
+                        | What::Destructive { .. }
+                        | What::Installed { .. }
                 );
                 if let Some(text) = words(event).filter(|_| worth_keeping) {
                     // Nothing can be done about a terminal that has gone away.

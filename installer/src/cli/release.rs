@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 
 use super::{Output, print_json, table};
 use crate::engine::release::{cache, locate};
-use crate::failure::{Failure, Fails};
+use crate::failure::{Fails, Failure};
 
 #[derive(Subcommand)]
 pub enum Command {
@@ -91,7 +91,8 @@ impl Build {
 
 impl Which {
     fn trusted(&self) -> Result<Option<String>, Failure> {
-        let read = |path: &PathBuf| std::fs::read_to_string(path).failing(|| format!("reading {}", path.display()));
+        let read =
+            |path: &PathBuf| std::fs::read_to_string(path).failing(|| format!("reading {}", path.display()));
         self.key.as_ref().map(read).transpose()
     }
 
@@ -108,7 +109,9 @@ impl Which {
         let files: Vec<Vec<String>> = release
             .files
             .iter()
-            .map(|(name, file)| vec![name.clone(), format!("{} MB", file.bytes / 1_000_000), file.sha256.clone()])
+            .map(|(name, file)| {
+                vec![name.clone(), format!("{} MB", file.bytes / 1_000_000), file.sha256.clone()]
+            })
             .collect();
         println!("{}", table::table(&["FILE", "SIZE", "SHA-256"], &files));
         let images: Vec<Vec<String>> =
@@ -122,9 +125,16 @@ impl Which {
         let release = directory::verify(&path, self.trusted()?.as_deref()).map_err(|error| {
             Failure::user(format!("the release in {} must not be used", path.display())).because(error)
         })?;
-        println!("{}: release {}, {} files, all as signed", path.display(), release.version, release.files.len());
+        println!(
+            "{}: release {}, {} files, all as signed",
+            path.display(),
+            release.version,
+            release.files.len()
+        );
         if self.key.is_none() {
-            eprintln!("note: checked with the key beside it, which proves only that nothing broke on the way; --key FILE");
+            eprintln!(
+                "note: checked with the key beside it, which proves only that nothing broke on the way; --key FILE"
+            );
         }
         Ok(())
     }

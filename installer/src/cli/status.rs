@@ -91,7 +91,13 @@ pub fn node_table(nodes: &[NodeRow]) -> String {
         .iter()
         .map(|node| {
             let ready = if node.ready { "Ready" } else { "NotReady" };
-            vec![node.name.clone(), ready.into(), node.roles.clone(), node.address.clone(), node.version.clone()]
+            vec![
+                node.name.clone(),
+                ready.into(),
+                node.roles.clone(),
+                node.address.clone(),
+                node.version.clone(),
+            ]
         })
         .collect();
     table(&["NODE", "STATUS", "ROLES", "ADDRESS", "VERSION"], &rows)

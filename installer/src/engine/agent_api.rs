@@ -54,7 +54,6 @@ fn refuse(status: StatusCode, error: impl Into<String>, hint: Option<String>) ->
     Refused { status, answer: ErrorAnswer { error: error.into(), hint } }
 }
 
-
 async fn enroll(
     State(engine): State<Arc<Engine>>,
     Extension(peer): Extension<Peer>,
@@ -70,11 +69,19 @@ async fn enroll(
     if body.release != *release {
         let error = format!("the medium is of release {}, this install is of {release}", body.release);
         engine.events.note(Some(handle.name()), format!("refused: {error}"));
-        return Err(refuse(StatusCode::CONFLICT, error, Some("boot the medium that the engine serves".into())));
+        return Err(refuse(
+            StatusCode::CONFLICT,
+            error,
+            Some("boot the medium that the engine serves".into()),
+        ));
     }
     if let Some(error) = wrong_machine(&handle.config.boot_mac, &body.inventory) {
         engine.events.note(Some(handle.name()), format!("refused: {error}"));
-        return Err(refuse(StatusCode::CONFLICT, error, Some("check bootMACAddress and the BMC's address".into())));
+        return Err(refuse(
+            StatusCode::CONFLICT,
+            error,
+            Some("check bootMACAddress and the BMC's address".into()),
+        ));
     }
     handle.heard();
     let address = address(&body.inventory, &engine.configuration.install.machine_network, peer.address.ip());
@@ -99,7 +106,8 @@ fn decide_disk(engine: &Engine, handle: &Handle, inventory: &Inventory) -> Resul
     };
     match decided {
         Ok(disk) => {
-            let words = format!("disk {} (serial {})", disk.name, disk.serial.as_deref().unwrap_or("unknown"));
+            let words =
+                format!("disk {} (serial {})", disk.name, disk.serial.as_deref().unwrap_or("unknown"));
             if record.disk.as_ref() != Some(&disk) {
                 engine.events.note(Some(handle.name()), format!("{words} is chosen"));
             }
@@ -166,7 +174,10 @@ async fn result(
     let input = match body {
         TaskResult::Installed { disk, bytes, seconds } => {
             let rate = bytes as f64 / seconds.max(0.001) / 1e6;
-            engine.events.note(name, format!("{disk} is written: {} MB in {seconds:.1} s, {rate:.0} MB/s", bytes / 1_000_000));
+            engine.events.note(
+                name,
+                format!("{disk} is written: {} MB in {seconds:.1} s, {rate:.0} MB/s", bytes / 1_000_000),
+            );
             Input::DiskWritten
         }
         TaskResult::BootstrapStarted => Input::BootstrapStarted,
@@ -204,7 +215,10 @@ fn known(engine: &Engine, peer: &Peer, headers: &HeaderMap) -> Result<Arc<Handle
             Verdict::Known => return Ok(handle.clone()),
             Verdict::Bind => {
                 handle.update(engine, |record| record.key_sha256.clone_from(&peer.key_sha256))?;
-                engine.events.note(Some(handle.name()), format!("its token is bound to the key of {}", peer.address.ip()));
+                engine.events.note(
+                    Some(handle.name()),
+                    format!("its token is bound to the key of {}", peer.address.ip()),
+                );
                 return Ok(handle.clone());
             }
             verdict @ (Verdict::OtherKey | Verdict::NoKey) => {
@@ -220,7 +234,9 @@ fn known(engine: &Engine, peer: &Peer, headers: &HeaderMap) -> Result<Arc<Handle
             }
         }
     }
-    engine.events.note(None, format!("audit: an unknown token was presented by {}; refused", peer.address.ip()));
+    engine
+        .events
+        .note(None, format!("audit: an unknown token was presented by {}; refused", peer.address.ip()));
     Err(refuse(StatusCode::UNAUTHORIZED, "the token is not known", None))
 }
 
@@ -230,7 +246,10 @@ fn wrong_machine(boot_mac: &str, inventory: &Inventory) -> Option<String> {
     if macs.iter().any(|mac| mac.eq_ignore_ascii_case(boot_mac)) {
         return None;
     }
-    Some(format!("the machine has no interface with the expected MAC address {boot_mac}, but {}", macs.join(", ")))
+    Some(format!(
+        "the machine has no interface with the expected MAC address {boot_mac}, but {}",
+        macs.join(", ")
+    ))
 }
 
 /// The host's own address in the machine network: of the interface that it boots from if it has one there, else the
@@ -244,7 +263,6 @@ fn address(inventory: &Inventory, network: &ipnet::Ipv4Net, caller: IpAddr) -> O
     let called = inside(&caller);
     called.or_else(|| own.find_map(inside))
 }
-
 
 #[cfg(test)]
 mod tests {

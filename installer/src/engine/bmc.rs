@@ -80,8 +80,7 @@ impl Controller {
 
     /// Sees the machine on.
     pub async fn see_on(&self) -> Result<(), Failure> {
-        self.ask("waiting for it to power on", self.bmc.wait_for_power(PowerState::On, POWER_LIMIT))
-            .await
+        self.ask("waiting for it to power on", self.bmc.wait_for_power(PowerState::On, POWER_LIMIT)).await
     }
 
     /// Asks the machine to shut down, then forces it.
@@ -130,9 +129,11 @@ fn trust(access: &BmcAccess) -> Result<Trust, Error> {
         BmcTrust::CertificateAuthority(pem) => Trust::CertificateAuthority(pem.clone()),
         BmcTrust::Disabled => Trust::Insecure,
         BmcTrust::System => {
-            let pem = std::fs::read_to_string(SYSTEM_AUTHORITIES).map_err(|error| Error::BadCertificateAuthority {
-                bmc: access.address.to_string(),
-                cause: format!("{SYSTEM_AUTHORITIES}: {error}"),
+            let pem = std::fs::read_to_string(SYSTEM_AUTHORITIES).map_err(|error| {
+                Error::BadCertificateAuthority {
+                    bmc: access.address.to_string(),
+                    cause: format!("{SYSTEM_AUTHORITIES}: {error}"),
+                }
             })?;
             Trust::CertificateAuthority(pem)
         }
@@ -165,11 +166,14 @@ fn failure(host: &str, doing: &str, error: Error) -> Failure {
         }
         Error::Unreachable { .. } | Error::NoAnswer { .. } | Error::Broken { .. } => (
             Failure::environment(what),
-            format!("check bmc.address of {host}, its cable and the route to it, then run the same command again"),
+            format!(
+                "check bmc.address of {host}, its cable and the route to it, then run the same command again"
+            ),
         ),
         Error::NotInserted { .. } => (
             Failure::environment(what),
-            "see that the BMC can reach the URL: `ashlar plan` shows the address, --serve-address changes it".into(),
+            "see that the BMC can reach the URL: `ashlar plan` shows the address, --serve-address changes it"
+                .into(),
         ),
         Error::Lacks { .. } | Error::NotOffered { .. } => {
             (Failure::user(what), "virtual media often needs a licence of the BMC's vendor".into())

@@ -15,7 +15,7 @@ use super::drive::controller;
 use super::handle::Handle;
 use super::host::{Input, State};
 use super::{cluster, status_file};
-use crate::failure::{Failure, Fails};
+use crate::failure::{Fails, Failure};
 
 const POLL: Duration = Duration::from_millis(300);
 const REQUEST: Duration = Duration::from_secs(5);
@@ -41,7 +41,9 @@ async fn run(engine: &Engine) -> Result<(), Failure> {
     loop {
         let bootstrap = engine.bootstrap().map(|handle| (handle.clone(), handle.state()));
         match bootstrap {
-            Some((handle, State::Starting { .. } | State::Serving { .. })) => watch.look(engine, &handle).await?,
+            Some((handle, State::Starting { .. } | State::Serving { .. })) => {
+                watch.look(engine, &handle).await?
+            }
             Some((_, State::Removed)) | None => {
                 if engine.nodes().all(|node| node.state() == State::Ready) {
                     return Ok(());
@@ -69,7 +71,8 @@ impl Watch {
     fn new(engine: &Engine) -> Result<Self, Failure> {
         let doing = || "preparing the connection to the bootstrap".to_owned();
         let authority = &engine.keys()?.install_ca;
-        let identity = ashlar_pki::issue(authority, &ashlar_pki::Leaf::client("engine", &[])).failing(doing)?;
+        let identity =
+            ashlar_pki::issue(authority, &ashlar_pki::Leaf::client("engine", &[])).failing(doing)?;
         let client = ashlar_pki::tls::http_client(&authority.certificate_pem, Some(&identity), REQUEST);
         Ok(Self {
             client: client.failing(doing)?,
@@ -110,14 +113,22 @@ impl Watch {
             return;
         }
         let url = format!("https://{address}:22623/v1/hosts");
-        let sent = self.client.put(url).json(&hosts).send().await.and_then(reqwest::Response::error_for_status);
+        let sent =
+            self.client.put(url).json(&hosts).send().await.and_then(reqwest::Response::error_for_status);
         match sent {
             Ok(_) => self.told = Some(hosts),
-            Err(error) => tracing::warn!(error = crate::failure::chain(&error), "telling the bootstrap of hosts"),
+            Err(error) => {
+                tracing::warn!(error = crate::failure::chain(&error), "telling the bootstrap of hosts")
+            }
         }
     }
 
-    fn take_in(&mut self, engine: &Engine, bootstrap: &Handle, status: &BootstrapStatus) -> Result<(), Failure> {
+    fn take_in(
+        &mut self,
+        engine: &Engine,
+        bootstrap: &Handle,
+        status: &BootstrapStatus,
+    ) -> Result<(), Failure> {
         if self.phase != Some(status.phase) {
             self.moved = Instant::now();
             say_phase(engine, self.phase, status.phase);
@@ -143,8 +154,10 @@ impl Watch {
         }
         let waited = status.waiting_for.as_ref().map_or("nothing it names", |(what, _)| what.as_str());
         let minutes = engine.options.pivot_timeout.as_secs() / 60;
-        Err(Failure::timed_out(format!("the control plane made no progress for {minutes} minutes; it waits for {waited}"))
-            .hint(format!("look at the console of {}, then run the same command again", bootstrap.name())))
+        Err(Failure::timed_out(format!(
+            "the control plane made no progress for {minutes} minutes; it waits for {waited}"
+        ))
+        .hint(format!("look at the console of {}, then run the same command again", bootstrap.name())))
     }
 
     /// Ends the bootstrap when it may end, and records that it has.
@@ -174,9 +187,18 @@ impl Watch {
     }
 
     /// It does not answer: it is still starting, has lost power, or is gone because it was told to.
-    async fn silence(&mut self, engine: &Engine, bootstrap: &Handle, error: &reqwest::Error) -> Result<(), Failure> {
+    async fn silence(
+        &mut self,
+        engine: &Engine,
+        bootstrap: &Handle,
+        error: &reqwest::Error,
+    ) -> Result<(), Failure> {
         let since = *self.silent_since.get_or_insert_with(Instant::now);
-        engine.events.waiting(Some(bootstrap.name()), "the bootstrap's API to answer", since.elapsed().as_secs());
+        engine.events.waiting(
+            Some(bootstrap.name()),
+            "the bootstrap's API to answer",
+            since.elapsed().as_secs(),
+        );
         let ordered: Option<bool> = engine.journal.get(FINISH).failing(|| "reading the journal".into())?;
         if ordered == Some(true) && !controller(bootstrap).await?.is_on().await? {
             bootstrap.apply(engine, &Input::BootstrapFinished)?;
@@ -218,7 +240,8 @@ async fn look_at_cluster(engine: &Engine, reader: &mut Option<kube::Client>) -> 
     let Some(client) = reader else { return Ok(()) };
     match cluster::nodes(client).await {
         Ok(rows) => {
-            let status = |ready| NodeStatus { config_fetched: true, registered: true, ready, ..NodeStatus::default() };
+            let status =
+                |ready| NodeStatus { config_fetched: true, registered: true, ready, ..NodeStatus::default() };
             apply_nodes(engine, &rows.into_iter().map(|row| (row.name, status(row.ready))).collect())
         }
         Err(failure) => {

@@ -7,7 +7,7 @@ use kube::api::ListParams;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client};
 
-use crate::failure::{Failure, Fails};
+use crate::failure::{Fails, Failure};
 
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct NodeRow {
@@ -52,11 +52,14 @@ fn row(node: &Node) -> NodeRow {
     let status = node.status.as_ref();
     let conditions = status.and_then(|status| status.conditions.as_ref()).into_iter().flatten();
     let addresses = status.and_then(|status| status.addresses.as_ref()).into_iter().flatten();
-    let version = status.and_then(|status| status.node_info.as_ref()).map(|info| info.kubelet_version.clone());
+    let version =
+        status.and_then(|status| status.node_info.as_ref()).map(|info| info.kubelet_version.clone());
     NodeRow {
         name: node.metadata.name.clone().unwrap_or_default(),
         roles: roles.join(","),
-        ready: conditions.into_iter().any(|condition| condition.type_ == "Ready" && condition.status == "True"),
+        ready: conditions
+            .into_iter()
+            .any(|condition| condition.type_ == "Ready" && condition.status == "True"),
         address: addresses
             .into_iter()
             .find(|address| address.type_ == "InternalIP")

@@ -53,7 +53,12 @@ impl std::str::FromStr for Consent {
 ///
 /// # Errors
 /// No or several disks match, or the one holds data and nobody consented.
-pub fn decide(host: &Host, inventory: &Inventory, consent: &Consent, ours: bool) -> Result<ChosenDisk, Refusal> {
+pub fn decide(
+    host: &Host,
+    inventory: &Inventory,
+    consent: &Consent,
+    ours: bool,
+) -> Result<ChosenDisk, Refusal> {
     let disk = choose(&host.root_device_hints, &inventory.disks).map_err(|none| Refusal {
         cause: none.to_string(),
         hint: format!(
@@ -118,7 +123,10 @@ mod tests {
     fn a_disk_with_data_needs_consent_and_names_what_is_on_it() {
         let inventory = inventory(&[("/dev/vda", "s1", &["ext4 `data`"])]);
         let refusal = decide(&host(), &inventory, &Consent::Nobody, false).expect_err("data");
-        assert!(refusal.cause.contains("ext4 `data`") && refusal.hint.contains("--wipe master-1"), "{refusal:?}");
+        assert!(
+            refusal.cause.contains("ext4 `data`") && refusal.hint.contains("--wipe master-1"),
+            "{refusal:?}"
+        );
         for (consent, ours) in [("all", false), ("x,master-1", false), ("x", true)] {
             let consent = consent.parse().expect("infallible");
             assert!(decide(&host(), &inventory, &consent, ours).is_ok());
@@ -129,7 +137,11 @@ mod tests {
     fn two_disks_without_hints_stop_the_install() {
         let inventory = inventory(&[("/dev/vda", "s1", &[]), ("/dev/vdb", "s2", &[])]);
         let refusal = decide(&host(), &inventory, &Consent::All, false).expect_err("two");
-        assert!(refusal.cause.contains("/dev/vda") && refusal.cause.contains("/dev/vdb"), "{}", refusal.cause);
+        assert!(
+            refusal.cause.contains("/dev/vda") && refusal.cause.contains("/dev/vdb"),
+            "{}",
+            refusal.cause
+        );
     }
 
     #[test]

@@ -40,7 +40,9 @@ async fn run(engine: &Engine, handle: &Handle) -> Result<(), Failure> {
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut power_checked = Instant::now();
     loop {
-        if queue.is_empty() && let Some(end) = settled(engine, handle) {
+        if queue.is_empty()
+            && let Some(end) = settled(engine, handle)
+        {
             return end;
         }
         tokio::select! {
@@ -216,12 +218,18 @@ fn explained(engine: &Engine, handle: &Handle, reason: &Reason) -> Failure {
 pub fn failed(host: &str, reason: &Reason) -> Failure {
     let again = "then run the same command again";
     match reason {
-        Reason::NeverReported => Failure::timed_out(format!("{host} never reported from its medium, three boots long"))
-            .hint(format!("look at its console, {again}")),
+        Reason::NeverReported => {
+            Failure::timed_out(format!("{host} never reported from its medium, three boots long"))
+                .hint(format!("look at its console, {again}"))
+        }
         Reason::AgentLost => Failure::timed_out(format!("{host} went away during its task, three times"))
             .hint(format!("check its power and its network, {again}")),
-        Reason::NeverJoined => Failure::timed_out(format!("{host} is installed but did not become a Ready node"))
-            .hint(format!("look at its console (`journalctl -b -u ashlar-agent -u kubelet`), {again}: it restarts the host")),
+        Reason::NeverJoined => Failure::timed_out(format!(
+            "{host} is installed but did not become a Ready node"
+        ))
+        .hint(format!(
+            "look at its console (`journalctl -b -u ashlar-agent -u kubelet`), {again}: it restarts the host"
+        )),
         Reason::Task { cause, hint } => {
             let failure = Failure::user(format!("{host}: {cause}"));
             match hint.as_deref().filter(|hint| !hint.is_empty()) {

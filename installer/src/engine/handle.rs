@@ -15,7 +15,7 @@ use super::Engine;
 use super::disk::ChosenDisk;
 use super::host::{Action, Input, Purpose, State, next};
 use super::journal::{self, Journal};
-use crate::failure::{Failure, Fails};
+use crate::failure::{Fails, Failure};
 
 /// Durable, under `host/NAME` (`wipe/NAME` for a run that destroys).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -19,11 +19,17 @@ pub enum Purpose {
 pub enum State {
     Registered,
     /// The medium is in and the host was reset; its agent has not reported.
-    Booting { attempts: u8 },
+    Booting {
+        attempts: u8,
+    },
     /// The agent reported; it waits for its task.
-    Enrolled { attempts: u8 },
+    Enrolled {
+        attempts: u8,
+    },
     /// The agent has the task and writes the disk.
-    Writing { attempts: u8 },
+    Writing {
+        attempts: u8,
+    },
     /// The disk is complete; the live system still runs.
     Written,
     /// Reset to boot from its disk; the medium is still in.
@@ -34,16 +40,24 @@ pub enum State {
     Joined,
     Ready,
     /// The bootstrap has its task.
-    Starting { attempts: u8 },
+    Starting {
+        attempts: u8,
+    },
     /// The bootstrap's control plane runs.
-    Serving { attempts: u8 },
+    Serving {
+        attempts: u8,
+    },
     /// The bootstrap is done and may be switched off.
     Finished,
-    Wiping { attempts: u8 },
+    Wiping {
+        attempts: u8,
+    },
     Wiped,
     /// Powered off, medium out: the end of a bootstrap and of a wiped host.
     Removed,
-    Failed { reason: Reason },
+    Failed {
+        reason: Reason,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,7 +79,10 @@ pub enum Input {
     AgentEnrolled,
     BootTimedOut,
     TaskTaken(Purpose),
-    TaskFailed { cause: String, hint: Option<String> },
+    TaskFailed {
+        cause: String,
+        hint: Option<String>,
+    },
     /// No word from the agent, and the BMC says why, or the patience is over.
     AgentLost,
     DiskWritten,
@@ -211,10 +228,7 @@ impl State {
     /// The disk holds a complete system of this install: it is not written again.
     pub fn has_system(&self) -> bool {
         use State as S;
-        matches!(
-            self,
-            S::Written | S::Restarting | S::Installed | S::ConfigFetched | S::Joined | S::Ready
-        )
+        matches!(self, S::Written | S::Restarting | S::Installed | S::ConfigFetched | S::Joined | S::Ready)
     }
 
     /// A live system with our agent should be running.

@@ -57,7 +57,8 @@ impl Journal {
         fs::create_dir_all(folder).map_err(|source| Error::Folder { path: folder.to_owned(), source })?;
         let path = folder.join(FILE);
         let database = Arc::new(open_database(&path)?);
-        let format: Option<u32> = read_raw(&database, STATE, "format")?.map(|bytes| parse("format", &bytes)).transpose()?;
+        let format: Option<u32> =
+            read_raw(&database, STATE, "format")?.map(|bytes| parse("format", &bytes)).transpose()?;
         if let Some(found) = format.filter(|found| *found != FORMAT) {
             return Err(Error::Format { path, found });
         }
@@ -78,7 +79,8 @@ impl Journal {
         let journal = Self { database, secrets: Arc::new(secrets), folder: folder.to_owned() };
         journal.put("install-id", &id)?;
         journal.put("format", &FORMAT)?;
-        let holder = format!("process {} (`{command}`, since {})", std::process::id(), jiff::Timestamp::now());
+        let holder =
+            format!("process {} (`{command}`, since {})", std::process::id(), jiff::Timestamp::now());
         let path = folder.join(HOLDER);
         fs::write(&path, holder).map_err(|source| Error::Folder { path, source })?;
         Ok(journal)
@@ -142,9 +144,7 @@ impl Journal {
         let act = || -> Result<Vec<Vec<u8>>, redb::Error> {
             let transaction = self.database.begin_read()?;
             match transaction.open_table(LOG) {
-                Ok(table) => {
-                    table.iter()?.map(|entry| Ok(entry?.1.value().to_vec())).collect()
-                }
+                Ok(table) => table.iter()?.map(|entry| Ok(entry?.1.value().to_vec())).collect(),
                 Err(redb::TableError::TableDoesNotExist(_)) => Ok(Vec::new()),
                 Err(error) => Err(error.into()),
             }
@@ -246,7 +246,10 @@ mod tests {
         drop(journal);
         let journal = open(root.path()).expect("again");
         assert_eq!(journal.get::<String>("host/a").expect("get").as_deref(), Some("written"));
-        assert_eq!(journal.get_secret::<String>("token/a").expect("get").as_deref(), Some("very-secret-token"));
+        assert_eq!(
+            journal.get_secret::<String>("token/a").expect("get").as_deref(),
+            Some("very-secret-token")
+        );
         assert_eq!(journal.events().expect("events"), [note("one"), note("two")]);
         drop(journal);
         let bytes = fs::read(root.path().join(".ashlar").join(FILE)).expect("read");

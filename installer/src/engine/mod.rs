@@ -34,7 +34,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::directory::{Configuration, InstallDirectory};
-use crate::failure::{Failure, Fails};
+use crate::failure::{Fails, Failure};
 use disk::Consent;
 use events::Events;
 use handle::Handle;
@@ -89,7 +89,8 @@ impl Engine {
         wipe: bool,
     ) -> Result<Arc<Self>, Failure> {
         let cluster = &configuration.install.name;
-        let journal = Journal::open(&directory.journal_folder(), cluster, &secrets::default_folder(), command);
+        let journal =
+            Journal::open(&directory.journal_folder(), cluster, &secrets::default_folder(), command);
         let journal = journal.map_err(journal_failure)?;
         let mut hosts = BTreeMap::new();
         for host in configuration.hosts() {

@@ -8,7 +8,7 @@ use ashlar_model::release::{Media, Release};
 use sha2::{Digest, Sha256};
 
 use super::journal::Journal;
-use crate::failure::{Failure, Fails};
+use crate::failure::{Fails, Failure};
 
 const BUILD: &str = "`ashlar release build` makes one; --release names another";
 
@@ -59,14 +59,16 @@ impl OpenRelease {
             Failure::user(format!("the release in {} has no medium", path.display())).hint(BUILD)
         })?;
         let stamp = stamp(&iso, &expected).failing(|| format!("reading {}", iso.display()))?;
-        let checked: Option<String> = journal.get("medium-checked").failing(|| "reading the journal".into())?;
+        let checked: Option<String> =
+            journal.get("medium-checked").failing(|| "reading the journal".into())?;
         if checked.as_ref() != Some(&stamp) {
             let file = iso.clone();
             let found = tokio::task::spawn_blocking(move || hash(&file)).await;
             let found = found.failing(|| "hashing the medium".into())?;
             let found = found.failing(|| format!("hashing {}", iso.display()))?;
             if found != expected {
-                let what = format!("{} is not what the release says ({found}, not {expected})", iso.display());
+                let what =
+                    format!("{} is not what the release says ({found}, not {expected})", iso.display());
                 return Err(Failure::user(what).hint("get or build the release again"));
             }
             journal.put("medium-checked", &stamp).failing(|| "writing the journal".into())?;

@@ -95,7 +95,8 @@ mod tests {
             finished(12000, "", "pivot"),
         ];
         let spans = spans(&events);
-        let path: Vec<_> = critical_path(&spans).iter().map(|span| (span.host.as_deref(), span.step.as_str())).collect();
+        let path: Vec<_> =
+            critical_path(&spans).iter().map(|span| (span.host.as_deref(), span.step.as_str())).collect();
         assert_eq!(path, [(None, "check"), (Some("b"), "write"), (None, "pivot")]);
     }
 

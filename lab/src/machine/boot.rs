@@ -84,7 +84,8 @@ pub async fn live(
     let mounted = stack.mount_range(&file, range, "squashfs", Access::ReadOnly, "medium").await?;
     let (offset, length) = arguments.range("ashlar.root").ok_or(Error::NoRoot { argument: "ashlar.root" })?;
     let range = Range { offset, size: Some(length) };
-    let lower = stack.mount_range(&mounted.join("disk.img"), range, "ext4", Access::ReadOnly, "lower").await?;
+    let lower =
+        stack.mount_range(&mounted.join("disk.img"), range, "ext4", Access::ReadOnly, "lower").await?;
     let memory = stack.tmpfs("memory")?;
     let [upper, work, var] = ["upper", "work", "var"].map(|name| memory.join(name));
     for folder in [&upper, &work, &var] {

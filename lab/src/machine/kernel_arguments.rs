@@ -50,9 +50,7 @@ pub fn newest_first(mut entries: Vec<PathBuf>) -> Vec<PathBuf> {
 
 fn sort_key(path: &Path) -> Vec<(u64, String)> {
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    name.split(['-', '.', '_', '+'])
-        .map(|part| (part.parse().unwrap_or(0), part.to_owned()))
-        .collect()
+    name.split(['-', '.', '_', '+']).map(|part| (part.parse().unwrap_or(0), part.to_owned())).collect()
 }
 
 #[cfg(test)]
@@ -65,7 +63,8 @@ mod tests {
         let arguments = KernelArguments::from_grub(grub).expect("a linux line");
         assert_eq!(arguments.value("ashlar.live"), Some("ASHLAR"));
         assert_eq!(arguments.range("ashlar.root"), Some((512, 1024)));
-        let entry = KernelArguments::from_entry("title t\noptions root=LABEL=root ostree=/ostree/boot.1/a/b/0\n");
+        let entry =
+            KernelArguments::from_entry("title t\noptions root=LABEL=root ostree=/ostree/boot.1/a/b/0\n");
         assert_eq!(entry.expect("options").value("ostree"), Some("/ostree/boot.1/a/b/0"));
     }
 

@@ -51,7 +51,8 @@ pub async fn fetch(url: &str, file: &Path) -> Result<(), Error> {
         .map_err(failed)?;
     let answer = client.get(url).send().await.and_then(reqwest::Response::error_for_status);
     let mut bytes = answer.map_err(failed)?.bytes_stream();
-    let mut target = tokio::io::BufWriter::with_capacity(1 << 20, tokio::fs::File::create(file).await.map_err(keep)?);
+    let mut target =
+        tokio::io::BufWriter::with_capacity(1 << 20, tokio::fs::File::create(file).await.map_err(keep)?);
     while let Some(part) = bytes.next().await {
         target.write_all(&part.map_err(failed)?).await.map_err(keep)?;
     }

@@ -57,7 +57,12 @@ pub fn disk_name(number: usize) -> String {
 ///
 /// # Errors
 /// The files cannot be written.
-pub fn write(folder: &Path, server: &ServerSpec, disks: &[DiskNode], cmdline: &str) -> Result<(), rack::Error> {
+pub fn write(
+    folder: &Path,
+    server: &ServerSpec,
+    disks: &[DiskNode],
+    cmdline: &str,
+) -> Result<(), rack::Error> {
     if folder.exists() {
         std::fs::remove_dir_all(folder)
             .map_err(|source| rack::Error::Write { path: folder.to_owned(), source })?;

@@ -69,6 +69,7 @@ fn administrator_links(rack: &Rack, spec: &RackSpec) -> Vec<String> {
 }
 
 fn bmc_links(spec: &RackSpec) -> Vec<String> {
-    let addresses = spec.servers.iter().map(|server| format!("address add {}/24 dev bmc0", server.bmc_address));
+    let addresses =
+        spec.servers.iter().map(|server| format!("address add {}/24 dev bmc0", server.bmc_address));
     addresses.chain(["link set bmc0 up".to_owned()]).collect()
 }

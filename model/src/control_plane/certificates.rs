@@ -50,7 +50,8 @@ fn servers(cluster: &Cluster, host: &str, address: Ipv4Addr) -> Vec<Leaf> {
         format!("api.{domain}"),
         format!("api-int.{domain}"),
     ];
-    let api_addresses = [&local[..], &[cluster.kubernetes_service_ip().into(), cluster.api_vip.into()]].concat();
+    let api_addresses =
+        [&local[..], &[cluster.kubernetes_service_ip().into(), cluster.api_vip.into()]].concat();
     let etcd = |name: &'static str| Leaf {
         name,
         authority: Authority::Etcd,

@@ -48,11 +48,7 @@ pub fn shared_files(keys: &ClusterKeys) -> Vec<File> {
     files.extend(pair("ca", &keys.kubernetes_ca));
     files.extend(pair("front-proxy-ca", &keys.front_proxy_ca));
     files.extend(pair("etcd/ca", &keys.etcd_ca));
-    files.push(File::new(
-        format!("{PKI_DIRECTORY}/sa.key"),
-        &keys.service_account.private_key_pem,
-        PRIVATE,
-    ));
+    files.push(File::new(format!("{PKI_DIRECTORY}/sa.key"), &keys.service_account.private_key_pem, PRIVATE));
     files.push(File::new(format!("{PKI_DIRECTORY}/sa.pub"), &keys.service_account.public_key_pem, PUBLIC));
     files.push(File::new(format!("{DIRECTORY}/encryption.json"), encryption_config(keys), PRIVATE));
     files

@@ -4,7 +4,10 @@
 pub enum Answer {
     Whole,
     /// Bytes `start..end`.
-    Part { start: u64, end: u64 },
+    Part {
+        start: u64,
+        end: u64,
+    },
     Unsatisfiable,
 }
 

@@ -24,12 +24,18 @@ fn media() -> (tempfile::TempDir, Media, Vec<u8>) {
     (folder, media, bytes)
 }
 
-async fn ask(media: &Media, method: &str, path: &str, range: Option<&str>) -> (StatusCode, HeaderMap, Vec<u8>) {
+async fn ask(
+    media: &Media,
+    method: &str,
+    path: &str,
+    range: Option<&str>,
+) -> (StatusCode, HeaderMap, Vec<u8>) {
     let mut request = Request::builder().method(method).uri(path);
     if let Some(range) = range {
         request = request.header("range", range);
     }
-    let response = app(media.clone()).oneshot(request.body(Body::empty()).expect("request")).await.expect("answer");
+    let response =
+        app(media.clone()).oneshot(request.body(Body::empty()).expect("request")).await.expect("answer");
     let (parts, body) = response.into_parts();
     (parts.status, parts.headers, body.collect().await.expect("body").to_bytes().to_vec())
 }
@@ -48,7 +54,8 @@ async fn the_whole_file_comes_with_the_hosts_view_and_is_counted() {
 #[tokio::test]
 async fn a_range_that_begins_inside_the_view_is_patched_too() {
     let (_folder, media, _) = media();
-    let (status, headers, body) = ask(&media, "GET", "/media/s3cret/node-1.iso", Some("bytes=1001-1004")).await;
+    let (status, headers, body) =
+        ask(&media, "GET", "/media/s3cret/node-1.iso", Some("bytes=1001-1004")).await;
     assert_eq!((status, body.as_slice()), (StatusCode::PARTIAL_CONTENT, b"\"hos".as_slice()));
     assert_eq!(headers["content-range"], "bytes 1001-1004/3000");
 }
@@ -69,5 +76,8 @@ async fn only_the_newest_path_of_the_right_host_is_served() {
     for path in ["/media/s3cret/node-1.iso", "/media/newer/node-2.iso", "/media//node-1.iso"] {
         assert_eq!(ask(&media, "GET", path, None).await.0, StatusCode::NOT_FOUND, "{path}");
     }
-    assert_eq!(ask(&media, "GET", "/media/newer/node-1.iso", Some("bytes=9000-")).await.0, StatusCode::RANGE_NOT_SATISFIABLE);
+    assert_eq!(
+        ask(&media, "GET", "/media/newer/node-1.iso", Some("bytes=9000-")).await.0,
+        StatusCode::RANGE_NOT_SATISFIABLE
+    );
 }

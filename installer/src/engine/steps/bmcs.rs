@@ -16,7 +16,8 @@ pub const STEP: Step = Step { id: "bmcs", title: "Checking the BMCs of all hosts
 
 fn run(engine: Arc<Engine>) -> BoxFuture<'static, Result<Outcome, Failure>> {
     async move {
-        let needed: Vec<Arc<Handle>> = engine.hosts.values().filter(|handle| is_needed(handle)).cloned().collect();
+        let needed: Vec<Arc<Handle>> =
+            engine.hosts.values().filter(|handle| is_needed(handle)).cloned().collect();
         if needed.is_empty() {
             return Ok(Outcome::Skipped { because: "no host has to be driven any more".into() });
         }

@@ -9,7 +9,7 @@ use futures::future::BoxFuture;
 use super::{Outcome, Step};
 use crate::directory::write_private;
 use crate::engine::Engine;
-use crate::failure::{Failure, Fails};
+use crate::failure::{Fails, Failure};
 
 pub const STEP: Step = Step { id: "credentials", title: "Writing the kubeconfig", run };
 

@@ -8,7 +8,7 @@ use futures::future::BoxFuture;
 
 use super::{Outcome, Step};
 use crate::engine::Engine;
-use crate::failure::{Failure, Fails};
+use crate::failure::{Fails, Failure};
 
 pub const STEP: Step = Step { id: "keys", title: "Making keys and tokens", run };
 

@@ -80,5 +80,6 @@ async fn one(engine: &Arc<Engine>, step: &Step) -> Result<(), Failure> {
 }
 
 fn interrupted() -> Failure {
-    Failure::user("interrupted").hint("nothing is lost: run the same command again, it goes on where it stopped")
+    Failure::user("interrupted")
+        .hint("nothing is lost: run the same command again, it goes on where it stopped")
 }

@@ -8,7 +8,7 @@ use futures::future::BoxFuture;
 
 use super::{Outcome, Step};
 use crate::engine::{Engine, cluster};
-use crate::failure::{Failure, Fails};
+use crate::failure::{Fails, Failure};
 
 pub const STEP: Step = Step { id: "nodes", title: "Asking the cluster at its API address", run };
 
@@ -30,12 +30,15 @@ fn run(engine: Arc<Engine>) -> BoxFuture<'static, Result<Outcome, Failure>> {
                     }
                     format!("{} to be Ready", missing.join(", "))
                 }
-                Err(failure) => format!("the API at {} ({})", engine.configuration.install.api_vip, failure.cause()),
+                Err(failure) => {
+                    format!("the API at {} ({})", engine.configuration.install.api_vip, failure.cause())
+                }
             };
             engine.events.waiting(None, &missing, start.elapsed().as_secs());
             if start.elapsed() > engine.options.join_timeout {
-                return Err(Failure::timed_out(format!("waiting for {missing}"))
-                    .hint("`kubectl get nodes` and `kubectl describe node` say more; the same command goes on"));
+                return Err(Failure::timed_out(format!("waiting for {missing}")).hint(
+                    "`kubectl get nodes` and `kubectl describe node` say more; the same command goes on",
+                ));
             }
             tokio::time::sleep(Duration::from_millis(500)).await;
         }

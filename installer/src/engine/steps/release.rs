@@ -8,7 +8,7 @@ use futures::future::BoxFuture;
 use super::{Outcome, Step};
 use crate::engine::Engine;
 use crate::engine::release::{OpenRelease, locate};
-use crate::failure::{Failure, Fails};
+use crate::failure::{Fails, Failure};
 
 pub const STEP: Step = Step { id: "release", title: "Checking the release", run };
 
@@ -24,10 +24,11 @@ fn run(engine: Arc<Engine>) -> BoxFuture<'static, Result<Outcome, Failure>> {
         let open = OpenRelease::open(&path, &engine.journal).await?;
         let version = open.release.version.clone();
         if let Some((path, begun)) = known.filter(|(_, begun)| *begun != version) {
-            return Err(Failure::user(format!("this install began with release {begun}, not {version}")).hint(format!(
-                "leave --release away (the release is in {}), or destroy the cluster first",
-                path.display()
-            )));
+            return Err(Failure::user(format!("this install began with release {begun}, not {version}"))
+                .hint(format!(
+                    "leave --release away (the release is in {}), or destroy the cluster first",
+                    path.display()
+                )));
         }
         engine.journal.put(RELEASE, &(path, version)).failing(|| "writing the journal".into())?;
         engine.events.note(

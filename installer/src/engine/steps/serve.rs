@@ -16,7 +16,7 @@ use crate::engine::handle::Handle;
 use crate::engine::media::{self, Media};
 use crate::engine::serve_address::{AGENT_PORT, MEDIA_PORT, resolve, towards};
 use crate::engine::{Engine, agent_api};
-use crate::failure::{Failure, Fails};
+use crate::failure::{Fails, Failure};
 
 pub const STEP: Step = Step { id: "serve", title: "Starting the media server and the agent API", run };
 
@@ -32,7 +32,8 @@ fn run(engine: Arc<Engine>) -> BoxFuture<'static, Result<Outcome, Failure>> {
     async move {
         let release = engine.release()?;
         let iso = release.iso();
-        let media = Media::open(&iso, release.media.clone()).failing(|| format!("opening {}", iso.display()))?;
+        let media =
+            Media::open(&iso, release.media.clone()).failing(|| format!("opening {}", iso.display()))?;
         let (machine_side, bmc_side) = addresses(&engine).await?;
         let mut own: Vec<IpAddr> = bmc_side.values().copied().chain([machine_side]).collect();
         own.sort_unstable();
@@ -49,17 +50,27 @@ fn run(engine: Arc<Engine>) -> BoxFuture<'static, Result<Outcome, Failure>> {
             offer(&engine, handle)?;
         }
         let stop = engine.stop.clone();
-        let http = axum::serve(plain, media::app(media.clone())).with_graceful_shutdown(stop.cancelled_owned());
+        let http =
+            axum::serve(plain, media::app(media.clone())).with_graceful_shutdown(stop.cancelled_owned());
         tokio::spawn(async move {
             if let Err(error) = http.await {
                 tracing::error!(%error, "the media server ended");
             }
         });
         let app = agent_api::app(engine.clone()).merge(media::app(media));
-        tokio::spawn(ashlar_pki::serve(secure, config, authority.certificate_pem.clone(), app, engine.stop.clone()));
+        tokio::spawn(ashlar_pki::serve(
+            secure,
+            config,
+            authority.certificate_pem.clone(),
+            app,
+            engine.stop.clone(),
+        ));
         engine.events.note(
             None,
-            format!("serving media on port {MEDIA_PORT} and the agent API on port {AGENT_PORT} of {}", words.join(", ")),
+            format!(
+                "serving media on port {MEDIA_PORT} and the agent API on port {AGENT_PORT} of {}",
+                words.join(", ")
+            ),
         );
         Ok(Outcome::Done)
     }
@@ -69,9 +80,9 @@ fn run(engine: Arc<Engine>) -> BoxFuture<'static, Result<Outcome, Failure>> {
 async fn listen(port: u16) -> Result<TcpListener, Failure> {
     let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
     TcpListener::bind(address).await.map_err(|error| {
-        Failure::environment(format!("listening on port {port}"))
-            .because(error)
-            .hint(format!("end what uses the port (`ss -ltnp sport = :{port}` names it), then run the same command again"))
+        Failure::environment(format!("listening on port {port}")).because(error).hint(format!(
+            "end what uses the port (`ss -ltnp sport = :{port}` names it), then run the same command again"
+        ))
     })
 }
 

@@ -9,7 +9,7 @@ use futures::future::{BoxFuture, join_all};
 use super::{Outcome, Step};
 use crate::engine::handle::{Handle, Record};
 use crate::engine::{Engine, drive};
-use crate::failure::{Failure, Fails};
+use crate::failure::{Fails, Failure};
 
 pub const STEP: Step = Step { id: "wipe", title: "Wiping the disks and switching the hosts off", run };
 
