@@ -39,7 +39,8 @@ const PACKAGES: &[(&str, &str)] = &[
 /// Newest that all components build with; what is needed at least is in their go.mod files.
 const GO: &str = "1.26.8";
 const GO_MINIMUM: (u32, u32) = (1, 26);
-const GO_URL: &str = "https://proxy.golang.org/golang.org/toolchain/@v/v0.0.1-go1.26.8.linux-amd64.zip";
+/// Below the module proxy that Go itself is set up to use.
+const GO_MODULE: &str = "golang.org/toolchain/@v/v0.0.1-go1.26.8.linux-amd64.zip";
 const GO_SHA256: &str = "30c2b1bf7dcc88d3eb0a1364e47ddd9128edb3110a30e8a0ef61cd5856b31de7";
 const GO_FOLDER: &str = "golang.org/toolchain@v0.0.1-go1.26.8.linux-amd64";
 
@@ -114,14 +115,15 @@ fn go(session: &Session) -> Result<()> {
     }
     fs::create_dir_all(&work).with_context(|| format!("making {}", work.display()))?;
     let zip = work.join("go.zip");
+    let url = format!("{}/{GO_MODULE}", module_proxy(session)?);
     session.run(
         "Fetching Go",
         "20 s",
-        Command::new("curl").args(["-sSfL", "--retry", "3", "-o"]).arg(&zip).arg(GO_URL),
+        Command::new("curl").args(["-sSfL", "--retry", "3", "-o"]).arg(&zip).arg(&url),
     )?;
     let sum = process::output(Command::new("sha256sum").arg(&zip))?;
     if !sum.starts_with(GO_SHA256) {
-        bail!("{GO_URL} is not what it should be: SHA-256 {sum}, expected {GO_SHA256}");
+        bail!("{url} is not what it should be: SHA-256 {sum}, expected {GO_SHA256}");
     }
     session.run("Unpacking Go", "10 s", Command::new("unzip").arg("-q").arg(&zip).arg("-d").arg(&work))?;
     let unpacked = work.join(GO_FOLDER);
@@ -133,6 +135,27 @@ fn go(session: &Session) -> Result<()> {
     }
     fs::rename(&unpacked, &root).with_context(|| format!("moving Go to {}", root.display()))?;
     fs::remove_dir_all(&work).with_context(|| format!("removing {}", work.display()))
+}
+
+/// Where Go takes modules from: `GOPROXY`, or what an installed Go says, if need be Debian's old one.
+fn module_proxy(session: &Session) -> Result<String> {
+    let setting = match std::env::var("GOPROXY") {
+        Ok(setting) => setting,
+        Err(_) => {
+            if process::output(Command::new("go").arg("version")).is_err() {
+                let install = ["install", "-y", "--no-install-recommends", "golang-go"];
+                session.run(
+                    "Installing Debian's Go, to learn its module proxy",
+                    "60 s",
+                    Command::new("apt-get").args(install),
+                )?;
+            }
+            process::output(Command::new("go").args(["env", "GOPROXY"]))?
+        }
+    };
+    let first = setting.split([',', '|']).map(str::trim).find(|entry| entry.starts_with("http"));
+    let first = first.with_context(|| format!("GOPROXY is `{setting}`; a proxy is needed to fetch Go {GO}"))?;
+    Ok(first.trim_end_matches('/').to_owned())
 }
 
 fn go_root() -> PathBuf {

@@ -13,7 +13,7 @@ use super::table::table;
 use super::{Output, print_json};
 use crate::directory::{AGENT_CONFIG, INSTALL_CONFIG, InstallDirectory, write_private};
 use crate::engine::journal::{self, Journal};
-use crate::engine::secrets;
+use crate::engine::{release, secrets};
 use crate::failure::{Fails, Failure};
 
 #[derive(Subcommand)]
@@ -156,11 +156,19 @@ impl Up {
 impl Exec {
     async fn run(self) -> Result<ExitCode, Failure> {
         let name = &self.rack.name;
-        let status = ashlar_lab::exec(name, &self.command).await;
+        let status = ashlar_lab::exec(name, &with_client_tools(self.command)).await;
         let status = status.failing(|| format!("running a command in rack `{name}`"))?;
         let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default());
         Ok(ExitCode::from(u8::try_from(code).unwrap_or(1)))
     }
+}
+
+/// `kubectl` and its like out of the newest release, for computers that have none.
+fn with_client_tools(command: Vec<String>) -> Vec<String> {
+    let Ok(release) = release::locate(None) else { return command };
+    let known = std::env::var("PATH").unwrap_or_default();
+    let path = format!("PATH={known}:{}", release.join("bin").display());
+    ["env".to_owned(), path].into_iter().chain(command).collect()
 }
 
 impl Power {
