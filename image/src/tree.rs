@@ -11,8 +11,6 @@ use ashlar_host::cmd::{self, Cmd};
 
 use crate::chroot::{self, Chroot};
 
-const MIRROR: &str = "http://deb.debian.org/debian";
-const SECURITY_MIRROR: &str = "http://deb.debian.org/debian-security";
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 const SUITE: &str = "trixie";
 /// Not unpacked at all. Kernel hooks would make an initramfs; ours is made later, once.
@@ -35,6 +33,10 @@ const KERNEL_HOOK: &str =
 pub enum Error {
     #[error("reading the package list {}", path.display())]
     Packages { path: PathBuf, source: io::Error },
+    #[error("asking apt for this computer's mirrors")]
+    Sources(#[source] cmd::Error),
+    #[error("apt knows no Debian mirror; run `apt-get update` first")]
+    NoMirror,
     #[error("installing Debian packages into {}", path.display())]
     Bootstrap { path: PathBuf, source: cmd::Error },
     #[error("copying the package tree to {}", path.display())]
@@ -63,7 +65,7 @@ pub async fn install_packages(os: &Path, tree: &Path, report: &dyn Fn(&str)) -> 
         .arg(format!("--essential-hook={KERNEL_HOOK}"))
         .arg(format!("--customize-hook={hook}"))
         .arg(SUITE);
-    command = command.arg(tree).arg("-").stdin(sources()).timeout(Duration::from_secs(1800));
+    command = command.arg(tree).arg("-").stdin(sources().await?).timeout(Duration::from_secs(1800));
     let told = command.stream(|line| {
         if let Some(message) = line.strip_prefix("I: ") {
             report(message);
@@ -123,14 +125,29 @@ fn packages(text: &str) -> Vec<&str> {
     text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')).collect()
 }
 
-fn sources() -> String {
+/// apt's sources for the tree, from the mirrors that this computer's apt uses.
+async fn sources() -> Result<String, Error> {
+    let targets = Cmd::new("apt-get")
+        .args(["indextargets", "--format", "$(LABEL) $(REPO_URI)", "Origin: Debian", "Created-By: Packages"])
+        .run()
+        .await
+        .map_err(Error::Sources)?;
+    sources_from(&targets.stdout).ok_or(Error::NoMirror)
+}
+
+/// Without a line for security updates their suite is left out.
+fn sources_from(targets: &str) -> Option<String> {
+    let mirror = |label: &str| {
+        let rest = targets.lines().find_map(|line| line.strip_prefix(label)?.strip_prefix(' '));
+        rest.map(str::trim)
+    };
     let line = |mirror: &str, suite: &str| format!("deb [signed-by={KEYRING}] {mirror} {suite} main\n");
-    [
-        line(MIRROR, SUITE),
-        line(MIRROR, &format!("{SUITE}-updates")),
-        line(SECURITY_MIRROR, &format!("{SUITE}-security")),
-    ]
-    .concat()
+    let main = mirror("Debian")?;
+    let mut sources = line(main, SUITE) + &line(main, &format!("{SUITE}-updates"));
+    if let Some(security) = mirror("Debian-Security") {
+        sources += &line(security, &format!("{SUITE}-security"));
+    }
+    Some(sources)
 }
 
 /// Packages enable their units when they are installed; only our presets decide.
