@@ -1,8 +1,9 @@
-//! Developer commands: `cargo xtask setup|check|test|lab|bench|release`. Depends on nothing of ours and on no system
-//! library, because it installs what the rest needs before the rest is compiled.
+//! Developer commands: `cargo xtask setup|check|test|lab|bench|release|docs`. Depends on nothing of ours and on no
+//! system library, because it installs what the rest needs before the rest is compiled.
 
 mod bench;
 mod check;
+mod docs;
 mod lab;
 mod process;
 mod release;
@@ -36,6 +37,8 @@ enum Command {
     Bench(bench::Arguments),
     /// Build the programs and a release
     Release(release::Arguments),
+    /// Write the pages of docs/ that are made from the code
+    Docs,
 }
 
 fn main() -> ExitCode {
@@ -46,6 +49,7 @@ fn main() -> ExitCode {
         Command::Lab(arguments) => lab::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Release(arguments) => release::run(&arguments),
+        Command::Docs => docs::run(),
     };
     match end {
         Ok(()) => ExitCode::SUCCESS,

@@ -207,6 +207,16 @@ fn explain_describes_a_field_and_corrects_a_name() {
     assert_eq!(json_schema()["properties"]["networking"]["type"], "object");
 }
 
+#[test]
+fn the_reference_page_is_the_generated_one() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/config-reference.md");
+    let page = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(
+        page == reference(),
+        "docs/config-reference.md differs from the fields; `cargo xtask docs` writes it anew"
+    );
+}
+
 mod disks {
     use super::super::*;
     use crate::inventory::Disk;
