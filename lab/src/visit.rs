@@ -1,8 +1,8 @@
 //! Working with a running rack: programs in its administrator's namespace, machines' consoles, their power.
 
+use std::convert::Infallible;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::PathBuf;
-use std::process::ExitStatus;
 use std::time::Duration;
 
 use ashlar_host::cmd;
@@ -29,20 +29,18 @@ pub enum Error {
     NoProgram,
     #[error("starting the program")]
     Start { source: cmd::Error },
-    #[error("waiting for the program")]
-    Wait { source: io::Error },
     #[error("reading the console {}", path.display())]
     Console { path: PathBuf, source: io::Error },
     #[error("showing the console")]
     Show { source: io::Error },
 }
 
-/// Runs a program in the rack's administrator namespace with the rack's DNS, and with `KUBECONFIG` set when the
-/// rack's cluster has one. It has our stdin, stdout and stderr.
+/// Becomes a program in the rack's administrator namespace with the rack's DNS, and with `KUBECONFIG` set when the
+/// rack's cluster has one. It is this process, so that signals meant for it reach it.
 ///
 /// # Errors
 /// There is no such rack or program.
-pub async fn exec(name: &str, argv: &[String]) -> Result<ExitStatus, Error> {
+pub fn exec(name: &str, argv: &[String]) -> Result<Infallible, Error> {
     let rack = Rack::named(name);
     rack.spec()?;
     if argv.is_empty() {
@@ -56,9 +54,7 @@ pub async fn exec(name: &str, argv: &[String]) -> Result<ExitStatus, Error> {
     if kubeconfig.exists() {
         enter = enter.env("KUBECONFIG", kubeconfig);
     }
-    let mut command = enter.command();
-    let mut child = command.spawn().map_err(|source| Error::Wait { source })?;
-    child.wait().await.map_err(|source| Error::Wait { source })
+    Err(Error::Start { source: enter.replace_this_process() })
 }
 
 /// Copies a machine's console to `out`; with `follow`, goes on until it is cancelled.

@@ -1,6 +1,6 @@
 //! `ashlar lab`: virtual racks. The work is `ashlar-lab`'s; this is its command line.
 
-use std::os::unix::process::ExitStatusExt;
+use std::convert::Infallible;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -105,7 +105,7 @@ impl Command {
             Self::Down(rack) => rack.down().await?,
             Self::Status(rack) => show(&status(&rack.name).await?, output)?,
             Self::Config(config) => config.run().await?,
-            Self::Exec(exec) => return exec.run().await,
+            Self::Exec(exec) => match exec.run()? {},
             Self::Console(console) => {
                 let Console { rack, server, follow } = console;
                 let end = ashlar_lab::console(&rack.name, &server, follow, &mut std::io::stdout()).await;
@@ -154,12 +154,10 @@ impl Up {
 }
 
 impl Exec {
-    async fn run(self) -> Result<ExitCode, Failure> {
+    fn run(self) -> Result<Infallible, Failure> {
         let name = &self.rack.name;
-        let status = ashlar_lab::exec(name, &with_client_tools(self.command)).await;
-        let status = status.failing(|| format!("running a command in rack `{name}`"))?;
-        let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default());
-        Ok(ExitCode::from(u8::try_from(code).unwrap_or(1)))
+        let end = ashlar_lab::exec(name, &with_client_tools(self.command));
+        end.failing(|| format!("running a command in rack `{name}`"))
     }
 }
 
