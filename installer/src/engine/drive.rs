@@ -16,6 +16,8 @@ use crate::failure::Failure;
 
 /// How often a silent host's BMC is asked whether it has power.
 const POWER_CHECK: Duration = Duration::from_secs(5);
+/// An agent that runs calls at least every 5 s; a boot that a former run began must show itself within this.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(10);
 /// A live system that says nothing this long, though it has power, is gone.
 const AGENT_PATIENCE: Duration = Duration::from_secs(180);
 /// After this long without a byte of the medium, that is what is waited for.
@@ -93,8 +95,8 @@ async fn perform(engine: &Engine, handle: &Handle, action: Action) -> Result<Opt
             Ok(None)
         }
         Action::EnsureBooted => {
-            let url = serve::offer(engine, handle)?;
-            if bmc.medium().await?.is_none_or(|inserted| inserted != url) || !bmc.is_on().await? {
+            if !boots_already(engine, handle, bmc).await? {
+                engine.events.note(Some(handle.name()), "booting the medium anew");
                 boot_medium(engine, handle, bmc).await?;
             }
             Ok(None)
@@ -119,6 +121,25 @@ async fn perform(engine: &Engine, handle: &Handle, action: Action) -> Result<Opt
             Ok(Some(Input::SwitchedOff))
         }
     }
+}
+
+/// Whether the boot that the last run began goes on. Firmware that found no server for its medium has given up and
+/// shows nothing of it to the BMC; only a report or a read of the medium proves that the boot lives.
+async fn boots_already(engine: &Engine, handle: &Handle, bmc: &Controller) -> Result<bool, Failure> {
+    let url = serve::offer(engine, handle)?;
+    if bmc.medium().await?.is_none_or(|inserted| inserted != url) || !bmc.is_on().await? {
+        return Ok(false);
+    }
+    let fetched = serve::fetched(engine, handle.name());
+    let alive = || {
+        fetched.requests.load(Ordering::Relaxed) > 0 || !matches!(handle.state(), State::Booting { .. })
+    };
+    let begun = Instant::now();
+    let mut tick = interval(Duration::from_millis(250));
+    while !alive() && begun.elapsed() < SIGN_OF_LIFE {
+        tick.tick().await;
+    }
+    Ok(alive())
 }
 
 async fn boot_medium(engine: &Engine, handle: &Handle, bmc: &Controller) -> Result<(), Failure> {
