@@ -154,7 +154,8 @@ fn module_proxy(session: &Session) -> Result<String> {
         }
     };
     let first = setting.split([',', '|']).map(str::trim).find(|entry| entry.starts_with("http"));
-    let first = first.with_context(|| format!("GOPROXY is `{setting}`; a proxy is needed to fetch Go {GO}"))?;
+    let first =
+        first.with_context(|| format!("GOPROXY is `{setting}`; a proxy is needed to fetch Go {GO}"))?;
     Ok(first.trim_end_matches('/').to_owned())
 }
 
