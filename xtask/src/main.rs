@@ -1,8 +1,9 @@
-//! Developer commands: `cargo xtask setup|check|test|lab|bench|release|docs`. Depends on nothing of ours and on no
+//! Developer commands: `cargo xtask setup|check|test|lab|cold|bench|release|docs`. Depends on nothing of ours and on no
 //! system library, because it installs what the rest needs before the rest is compiled.
 
 mod bench;
 mod check;
+mod cold;
 mod docs;
 mod lab;
 mod process;
@@ -33,6 +34,8 @@ enum Command {
     Test(test::Arguments),
     /// Install a cluster on a virtual rack, from nothing to `kubectl`
     Lab(lab::Arguments),
+    /// Prove that a fresh clone works on a fresh Debian with nothing cached
+    Cold(cold::Arguments),
     /// Measure an install and compare it with what is allowed
     Bench(bench::Arguments),
     /// Build the programs and a release
@@ -47,6 +50,7 @@ fn main() -> ExitCode {
         Command::Check => check::run(),
         Command::Test(arguments) => test::run(&arguments),
         Command::Lab(arguments) => lab::run(&arguments),
+        Command::Cold(arguments) => cold::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Release(arguments) => release::run(&arguments),
         Command::Docs => docs::run(),

@@ -51,6 +51,7 @@ pub fn run() -> Result<()> {
 /// Does what is missing, and says nothing when nothing is.
 pub fn ensure(session: &Session) -> Result<()> {
     packages(session)?;
+    package_lists(session)?;
     go(session)
 }
 
@@ -92,6 +93,19 @@ fn packages(session: &Session) -> Result<()> {
     session.run("Reading the package lists", "10 s", &mut apt(&["update", "-qq"]))?;
     let mut install = apt(&["install", "-qq", "-y", "--no-install-recommends"]);
     session.run("Installing packages", "60 s", install.args(&names))
+}
+
+/// The operating system that is built comes from apt's mirrors, and apt knows them by its lists.
+fn package_lists(session: &Session) -> Result<()> {
+    let known = process::output(Command::new("apt-get").args([
+        "indextargets",
+        "Origin: Debian",
+        "Created-By: Packages",
+    ]));
+    if known.is_ok_and(|known| !known.is_empty()) {
+        return Ok(());
+    }
+    session.run("Reading the package lists", "10 s", Command::new("apt-get").args(["update", "-qq"]))
 }
 
 fn is_installed(package: &str) -> bool {
