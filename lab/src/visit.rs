@@ -9,7 +9,7 @@ use ashlar_host::cmd;
 use ashlar_host::netns;
 
 use crate::control::{self, PowerAction, Request};
-use crate::network::names;
+use crate::network::{self, names};
 use crate::rack::{self, Rack};
 
 const CONSOLE_POLL: Duration = Duration::from_millis(100);
@@ -25,6 +25,8 @@ pub enum Error {
     Control(#[from] control::Error),
     #[error("rack `{rack}` has no server `{server}`\nhint: it has {known}")]
     Server { rack: String, server: String, known: String },
+    #[error("changing its cable")]
+    Network(#[from] netns::Error),
     #[error("there is no program to run")]
     NoProgram,
     #[error("starting the program")]
@@ -94,6 +96,17 @@ pub async fn power(name: &str, server: &str, action: PowerAction) -> Result<(), 
     let rack = Rack::named(name);
     known(&rack, server)?;
     control::ask(&rack, &Request::Power { server: server.to_owned(), action }).await?;
+    Ok(())
+}
+
+/// Plugs a machine's network cable in or pulls it out. Its BMC has a cable of its own.
+///
+/// # Errors
+/// There is no such server, or the rack's networks are gone.
+pub async fn cable(name: &str, server: &str, plugged: bool) -> Result<(), Error> {
+    let rack = Rack::named(name);
+    known(&rack, server)?;
+    network::cable(&rack, &rack.spec()?, server, plugged).await?;
     Ok(())
 }
 
