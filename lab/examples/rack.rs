@@ -26,10 +26,7 @@ async fn main() -> anyhow::Result<()> {
                 serde_json::from_value((*action).into()).context("reading the action")?;
             ashlar_lab::power(name, server, action).await?;
         }
-        ["exec", name, ..] => {
-            let status = ashlar_lab::exec(name, &arguments[2..]).await?;
-            std::process::exit(status.code().unwrap_or(1));
-        }
+        ["exec", name, ..] => match ashlar_lab::exec(name, &arguments[2..])? {},
         _ => bail!(
             "usage: rack up|down|status NAME, power NAME SERVER ACTION, exec NAME PROGRAM, console NAME SERVER"
         ),
