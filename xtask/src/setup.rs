@@ -32,7 +32,6 @@ const PACKAGES: &[(&str, &str)] = &[
     ("squashfs-tools", "the medium's root file system"),
     ("systemd-container", "the lab's machines"),
     ("unzip", "unpacking the Go toolchain"),
-    ("xfsprogs", "the file system under the lab's disks"),
     ("xorriso", "the medium"),
 ];
 
