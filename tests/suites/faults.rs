@@ -3,8 +3,10 @@
 //!
 //! `cargo test --package ashlar-tests --test faults` (root; a release must be built: `ashlar release build`).
 
+use std::io::Read;
+use std::ops::Range;
 use std::path::Path;
-use std::process::{Command, ExitCode, Output};
+use std::process::{Child, Command, ExitCode, Output};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
@@ -15,9 +17,7 @@ use ashlar_tests::runner::Runner;
 
 const NODES: [&str; 4] = ["master-1", "master-2", "master-3", "worker-1"];
 const LIMIT: Duration = Duration::from_secs(180);
-/// The kills come at moments that differ from run to run, within these.
-const KILL_AFTER_MS: std::ops::Range<u64> = 500..25_000;
-const KILLS: usize = 5;
+const CREATE: [&str; 4] = ["create", "cluster", "--wipe", "master-3"];
 
 fn main() -> ExitCode {
     let mut runner = Runner::new("faults");
@@ -49,13 +49,13 @@ fn untouched(runner: &mut Runner, rack: &Rack) {
     runner.fact("a BMC that does not answer is named with its address", || {
         let address = rack.server("master-3")?["bmc_address"].as_str().context("an address")?.to_owned();
         let _edited = Edited::replace(rack, &format!("//{address}\n"), "//192.168.127.250\n")?;
-        let talk = refused(&rack.ashlar(&["create", "cluster"], LIMIT)?, 3)?;
+        let talk = refused(&rack.ashlar(&["create", "cluster"], LIMIT)?, 2)?;
         says(&talk, &["master-3", "192.168.127.250", "bmc.address"])?;
         nothing_on(rack)
     });
     runner.fact("a medium that the BMCs cannot reach is said with the host and the address", || {
         let arguments = ["create", "cluster", "--serve-address", "192.168.127.99", "--boot-timeout", "0.2"];
-        let talk = refused(&rack.ashlar(&arguments, LIMIT)?, 3)?;
+        let talk = refused(&rack.ashlar(&arguments, LIMIT)?, 2)?;
         says(&talk, &["master-1", "192.168.127.99", "--serve-address"])
     });
 }
@@ -80,59 +80,65 @@ fn unwritten(runner: &mut Runner, rack: &Rack) {
         ensure!(label.trim() == "precious", "the disk's label is {label}");
         Ok(())
     });
-    runner.fact("a host that never reports is named, with what was seen of it", || {
-        rack.lab(&["cable", "worker-1", "out"])?;
+    runner.fact("hosts that never report are named, with what was seen of them", || {
+        cables(rack, "out")?;
         let output =
-            rack.ashlar(&["create", "cluster", "--boot-timeout", "0.25", "--wipe", "master-3"], LIMIT);
-        rack.lab(&["cable", "worker-1", "in"])?;
-        let talk = refused(&output?, 4)?;
-        says(&talk, &["worker-1 never reported", "its medium was read", "console of worker-1"])
+            rack.ashlar(&["create", "cluster", "--boot-timeout", "0.15", "--wipe", "master-3"], LIMIT);
+        cables(rack, "in")?;
+        let talk = refused(&output?, 3)?;
+        says(
+            &talk,
+            &["never reported from its medium", "its agent never called", "look at the console of master-"],
+        )
     });
 }
 
 /// The installer is killed, a server loses power while its disk is written; the same command goes on.
 fn crashes(runner: &mut Runner, rack: &Rack) {
-    runner.fact("the installer is killed at five moments", || {
-        for number in 1..=KILLS {
-            let moment = Duration::from_millis(
-                KILL_AFTER_MS.start + random()? % (KILL_AFTER_MS.end - KILL_AFTER_MS.start),
-            );
-            let mut running = rack.start_ashlar(&create(), &format!("kill-{number}.log"))?;
-            let end = Instant::now() + moment;
-            while Instant::now() < end && running.try_wait()?.is_none() {
-                std::thread::park_timeout(Duration::from_millis(50));
-            }
-            ensure!(running.try_wait()?.is_none(), "it ended by itself: see kill-{number}.log");
-            kill_hard(&mut running)?;
-            println!("killed after {:.1} s: {}", moment.as_secs_f64(), states(rack)?);
-        }
-        Ok(())
+    runner.fact("the installer is killed three times while the hosts boot and are written", || {
+        (1..=3).try_for_each(|number| killed(rack, number, 500..7_000))
     });
-    runner.foundation("a master that loses power during its install is installed all the same", || {
-        let mut running = rack.start_ashlar(&create(), "power.log")?;
-        let writing = wait("a host that writes its disk", LIMIT, || {
-            ensure!(running.try_wait()?.is_none(), "the installer has ended");
+    runner.fact("a host loses power while its disk is written, then the installer is killed", || {
+        let mut running = rack.start_ashlar(&CREATE, "power.log")?;
+        let victim = wait("a host that writes its disk", LIMIT, || {
+            ensure!(running.try_wait()?.is_none(), "the installer has ended: see power.log");
             let states = states(rack)?;
-            let host = ["master-1", "master-2", "master-3", "worker-1"]
-                .into_iter()
-                .find(|host| states.contains(&format!("{host}: writing")));
-            match host {
-                Some(host) => Ok(Some(host)),
-                // The kills may have left no disk to write.
-                None if !states.contains("registered") && !states.contains("booting") => Ok(None),
-                None => anyhow::bail!("{states}"),
-            }
+            let writing = NODES.into_iter().find(|host| states.contains(&format!("{host}: writing")));
+            writing.context(states)
         })?;
-        let victim = writing.unwrap_or("master-2");
-        println!("power cut of {victim}: {}", states(rack)?);
         rack.power(victim, "cut")?;
-        let status =
-            wait("the installer to end", Duration::from_secs(600), || running.try_wait()?.context("it runs"));
-        let talk = std::fs::read_to_string(rack.directory.join("power.log"))?;
-        println!("{talk}");
-        ensure!(status?.success(), "the install failed");
+        println!("power cut of {victim}: {}", states(rack)?);
+        runs_for(&mut running, moment(500..15_000)?)?;
+        kill_hard(&mut running)?;
+        println!("killed: {}", states(rack)?);
         Ok(())
     });
+    runner.fact("the installer is killed once more, later", || killed(rack, 5, 5_000..20_000));
+    runner.foundation("the same command installs the cluster", || {
+        let output = rack.ashlar(&CREATE, Duration::from_secs(600))?;
+        println!("{}", String::from_utf8_lossy(&output.stderr));
+        ensure!(output.status.success(), "ended with {}", output.status);
+        Ok(())
+    });
+}
+
+fn killed(rack: &Rack, number: usize, milliseconds: Range<u64>) -> anyhow::Result<()> {
+    let moment = moment(milliseconds)?;
+    let mut running = rack.start_ashlar(&CREATE, &format!("kill-{number}.log"))?;
+    runs_for(&mut running, moment)?;
+    kill_hard(&mut running)?;
+    println!("killed after {:.1} s: {}", moment.as_secs_f64(), states(rack)?);
+    Ok(())
+}
+
+/// It must not end by itself in this time.
+fn runs_for(running: &mut Child, time: Duration) -> anyhow::Result<()> {
+    let end = Instant::now() + time;
+    while Instant::now() < end {
+        ensure!(running.try_wait()?.is_none(), "the installer ended by itself");
+        std::thread::park_timeout(Duration::from_millis(50));
+    }
+    Ok(())
 }
 
 fn cluster(runner: &mut Runner, rack: &Rack) {
@@ -141,8 +147,11 @@ fn cluster(runner: &mut Runner, rack: &Rack) {
         let node = rack.kubectl_json(&["get", "node", "worker-1", "--output=json"])?;
         let labels = node["metadata"]["labels"].as_object().context("labels")?;
         ensure!(!labels.contains_key("node-role.kubernetes.io/control-plane"), "labels are {labels:?}");
-        ensure!(node["spec"]["taints"].is_null(), "taints are {}", node["spec"]["taints"]);
-        Ok(())
+        wait("the worker's taint of a node that is not ready to go", Duration::from_secs(30), || {
+            let node = rack.kubectl_json(&["get", "node", "worker-1", "--output=json"])?;
+            ensure!(node["spec"]["taints"].is_null(), "taints are {}", node["spec"]["taints"]);
+            Ok(())
+        })
     });
     runner.fact("destroy takes the worker along", || {
         let output = rack.ashlar(&["destroy", "cluster", "--yes"], Duration::from_secs(300))?;
@@ -151,8 +160,8 @@ fn cluster(runner: &mut Runner, rack: &Rack) {
     });
 }
 
-fn create() -> [&'static str; 4] {
-    ["create", "cluster", "--wipe", "master-3"]
+fn cables(rack: &Rack, end: &str) -> anyhow::Result<()> {
+    NODES.iter().chain(["bootstrap"].iter()).try_for_each(|host| rack.lab(&["cable", host, end]).map(drop))
 }
 
 /// It ended with `code`; what it said.
@@ -198,9 +207,10 @@ fn states(rack: &Rack) -> anyhow::Result<String> {
     Ok(hosts.iter().map(state).collect::<Vec<_>>().join(", "))
 }
 
-fn random() -> anyhow::Result<u64> {
-    use std::io::Read;
+/// Another one in every run.
+fn moment(milliseconds: Range<u64>) -> anyhow::Result<Duration> {
     let mut bytes = [0; 8];
     std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
-    Ok(u64::from_le_bytes(bytes))
+    let length = milliseconds.end - milliseconds.start;
+    Ok(Duration::from_millis(milliseconds.start + u64::from_le_bytes(bytes) % length))
 }

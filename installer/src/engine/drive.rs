@@ -131,9 +131,8 @@ async fn boots_already(engine: &Engine, handle: &Handle, bmc: &Controller) -> Re
         return Ok(false);
     }
     let fetched = serve::fetched(engine, handle.name());
-    let alive = || {
-        fetched.requests.load(Ordering::Relaxed) > 0 || !matches!(handle.state(), State::Booting { .. })
-    };
+    let alive =
+        || fetched.requests.load(Ordering::Relaxed) > 0 || !matches!(handle.state(), State::Booting { .. });
     let begun = Instant::now();
     let mut tick = interval(Duration::from_millis(250));
     while !alive() && begun.elapsed() < SIGN_OF_LIFE {
@@ -249,7 +248,7 @@ pub fn failed(host: &str, reason: &Reason) -> Failure {
             "{host} is installed but did not become a Ready node"
         ))
         .hint(format!(
-            "look at its console (`journalctl -b -u ashlar-agent -u kubelet`), {again}: it restarts the host"
+            "look at its console, or log in as core with the key of sshKey (`sudo journalctl -b -u ashlar-agent -u kubelet`), {again}: it restarts the host"
         )),
         Reason::Task { cause, hint } => {
             let failure = Failure::user(format!("{host}: {cause}"));

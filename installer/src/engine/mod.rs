@@ -160,6 +160,7 @@ impl Engine {
             api_vip: install.api_vip,
             ingress_vip: install.ingress_vip,
             ssh_key: install.ssh_key.clone(),
+            ntp_servers: install.additional_ntp_servers.clone(),
             masters: install.masters().count(),
         })
     }

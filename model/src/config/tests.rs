@@ -52,7 +52,13 @@ fn the_printed_configuration_of_ove_prod_01_is_valid_unchanged() {
     assert_eq!((config.masters().count(), config.workers().count()), (3, 9));
     assert_eq!(config.hosts[0].bmc.address.base_url(), "https://10.10.0.101");
     assert_eq!(config.hosts[0].bmc.address.system.as_deref(), Some("/redfish/v1/Systems/1"));
-    assert_eq!(config.remarks, ["networkType OVNKubernetes is replaced by the built-in network."]);
+    assert_eq!(
+        config.remarks,
+        [
+            "networkType OVNKubernetes is replaced by the built-in network.",
+            "pullSecret is not used: every image comes with the release."
+        ]
+    );
     assert!(!format!("{config:?}").contains("lab-only-password"));
 }
 

@@ -68,9 +68,16 @@ async fn collect(engine: &Engine, tasks: &mut JoinSet<Result<(), Failure>>) -> V
     }
 }
 
-/// Nobody is on the way to its first report, so no further disk problem will show.
+/// Every host has reported and its disk was judged, so no further disk problem will show.
 fn all_reported(engine: &Engine) -> bool {
-    engine.hosts.values().all(|handle| !matches!(handle.state(), State::Registered | State::Booting { .. }))
+    engine.hosts.values().all(|handle| {
+        let record = handle.record();
+        match record.state {
+            State::Registered | State::Booting { .. } => false,
+            State::Enrolled { .. } => record.disk.is_some(),
+            _ => true,
+        }
+    })
 }
 
 /// Keeps the status file fresh.
