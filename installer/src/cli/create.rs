@@ -96,6 +96,7 @@ impl Arguments {
         let installed: Option<(u64, f64)> =
             engine.journal.get(INSTALLED).failing(|| "reading the journal".into())?;
         if let Some((at_ms, _)) = installed {
+            steps::run(&engine, steps::RENEW).await?;
             already(&engine, &directory, at_ms);
             return Ok(ExitCode::SUCCESS);
         }

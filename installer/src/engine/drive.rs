@@ -126,8 +126,8 @@ async fn perform(engine: &Engine, handle: &Handle, action: Action) -> Result<Opt
 /// Whether the boot that the last run began goes on. Firmware that found no server for its medium has given up and
 /// shows nothing of it to the BMC; only a report or a read of the medium proves that the boot lives.
 async fn boots_already(engine: &Engine, handle: &Handle, bmc: &Controller) -> Result<bool, Failure> {
-    let url = serve::offer(engine, handle)?;
-    if bmc.medium().await?.is_none_or(|inserted| inserted != url) || !bmc.is_on().await? {
+    let urls = serve::offer(engine, handle)?;
+    if bmc.medium().await?.is_none_or(|inserted| !urls.contains(&inserted)) || !bmc.is_on().await? {
         return Ok(false);
     }
     let fetched = serve::fetched(engine, handle.name());
@@ -143,8 +143,7 @@ async fn boots_already(engine: &Engine, handle: &Handle, bmc: &Controller) -> Re
 
 async fn boot_medium(engine: &Engine, handle: &Handle, bmc: &Controller) -> Result<(), Failure> {
     handle.issue_secrets(engine)?;
-    let url = serve::offer(engine, handle)?;
-    bmc.boot_medium(&url).await
+    bmc.boot_medium(&serve::offer(engine, handle)?).await
 }
 
 /// The BMC's connection, made when it is first needed.
