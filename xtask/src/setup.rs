@@ -91,7 +91,7 @@ fn packages(session: &Session) -> Result<()> {
     };
     session.run("Reading the package lists", "10 s", &mut apt(&["update", "-qq"]))?;
     let mut install = apt(&["install", "-qq", "-y", "--no-install-recommends"]);
-    session.run("Installing packages", "60 s", install.args(&names))
+    session.run_quietly("Installing packages", "60 s", install.args(&names))
 }
 
 /// The operating system that is built comes from apt's mirrors, and apt knows them by its lists.
@@ -157,9 +157,9 @@ fn module_proxy(session: &Session) -> Result<String> {
         Err(_) => {
             if process::output(Command::new("go").arg("version")).is_err() {
                 let install = ["install", "-y", "--no-install-recommends", "golang-go"];
-                session.run(
+                session.run_quietly(
                     "Installing Debian's Go, to learn its module proxy",
-                    "60 s",
+                    "10 s",
                     Command::new("apt-get").args(install),
                 )?;
             }
