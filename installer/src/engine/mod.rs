@@ -47,6 +47,7 @@ pub struct Options {
     pub consent: Consent,
     pub serve_address: Option<IpAddr>,
     pub release: Option<PathBuf>,
+    pub release_key: Option<PathBuf>,
     /// How long a host may take from reset to its agent's first word.
     pub boot_timeout: Duration,
     /// How long an installed host may take to become a Ready node.
