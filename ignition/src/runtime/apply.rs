@@ -207,7 +207,8 @@ fn soft_link(
 
 fn hard_link(path: &str, target: &str, overwrite: bool, root: &Root) -> Result<(), ApplyError> {
     let place = root.place(path)?;
-    let target = root.follow(target)?;
+    // A relative target is below the root, as in the reference.
+    let target = root.look(&format!("/{}", target.trim_start_matches('/')))?;
     if place.symlink_metadata().is_ok() && !files::same_file(&place, &target) {
         if !overwrite {
             return Err(ApplyError::Exists { path: path.to_owned() });
