@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, anyhow, bail};
-use ashlar_ignition::runtime::{Failure, Fetcher, FirstBoot, Outcome, Root, apply, first_boot};
-use ashlar_ignition::{Action, Config, Fetched, Problem, Rendering, parse, plan, render, validate};
+use ashlar_ignition::runtime::{Failure, Fetcher, FirstBoot, Outcome, Root, apply, fetch_all, first_boot};
+use ashlar_ignition::{Config, Problem, Rendered, parse, plan, validate};
 use clap::{Parser, Subcommand};
 
 /// Ignition configurations (spec 3.0 to 3.5) on a root file system.
@@ -66,19 +66,21 @@ async fn run(command: Command) -> anyhow::Result<()> {
             Ok(())
         }
         Command::Render { file } => {
-            let config = rendered(&file).await?;
-            println!("{}", serde_json::to_string_pretty(&config).context("writing JSON")?);
+            let (rendered, _) = rendered(&file).await?;
+            println!("{}", serde_json::to_string_pretty(&rendered.config).context("writing JSON")?);
             Ok(())
         }
         Command::Plan { file } => {
-            for action in planned(&file).await? {
+            let (rendered, _) = rendered(&file).await?;
+            for action in plan(&rendered.config, &rendered.settings).map_err(refusal)? {
                 println!("{action}");
             }
             Ok(())
         }
         Command::Apply { root, file } => {
-            let actions = planned(&file).await?;
-            let applied = apply(&actions, &Root::new(root));
+            let (rendered, fetcher) = rendered(&file).await?;
+            let actions = plan(&rendered.config, &rendered.settings).map_err(refusal)?;
+            let applied = apply(&actions, &Root::new(root), &fetcher).await;
             let warnings = applied
                 .map_err(|(entry, error)| anyhow!(Failure::new("apply", entry, &error, error.remedy())))?;
             warnings.iter().for_each(|warning| say(&format!("warning: {warning}")));
@@ -119,50 +121,26 @@ fn read(file: &Path) -> anyhow::Result<Config> {
         std::fs::read(file).with_context(|| format!("reading {}", file.display()))?
     };
     let parsed = parse(&bytes)?;
-    parsed.warnings.iter().for_each(|warning| say(&format!("warning: {warning}")));
-    accept(validate(&parsed.config))?;
+    let report = parsed.report();
+    report.warnings.iter().for_each(|warning| say(&format!("warning: {warning}")));
+    if !report.errors.is_empty() {
+        bail!(refusal(report.errors));
+    }
     Ok(parsed.config)
 }
 
-async fn rendered(file: &Path) -> anyhow::Result<Config> {
+async fn rendered(file: &Path) -> anyhow::Result<(Rendered, Fetcher)> {
     let config = read(file)?;
-    let fetcher = Fetcher {
-        own_origins: Default::default(),
-        server_ca_pem: String::new(),
-        identity: None,
-        system_bundle: Fetcher::system_bundle(Path::new("/")),
-        say,
-    };
-    let mut fetched = Fetched::new();
-    loop {
-        match render(&config, &fetched)? {
-            Rendering::Done(config) => {
-                accept(validate(&config))?;
-                return Ok(*config);
-            }
-            Rendering::Fetch(request) => {
-                let bytes = fetcher.fetch(&request).await?;
-                fetched.insert(request, bytes);
-            }
-        }
+    let fetcher = Fetcher::plain(Path::new("/"), say);
+    let rendered = fetch_all(&config, &fetcher).await?;
+    let problems = validate(&rendered.config);
+    if !problems.is_empty() {
+        bail!(refusal(problems));
     }
+    Ok((rendered, fetcher))
 }
 
-async fn planned(file: &Path) -> anyhow::Result<Vec<Action>> {
-    let config = rendered(file).await?;
-    match plan(&config) {
-        Ok(actions) => Ok(actions),
-        Err(problems) => {
-            accept(problems)?;
-            bail!("the configuration cannot be carried out")
-        }
-    }
-}
-
-fn accept(problems: Vec<Problem>) -> anyhow::Result<()> {
-    if problems.is_empty() {
-        return Ok(());
-    }
+fn refusal(problems: Vec<Problem>) -> anyhow::Error {
     let lines: Vec<String> = problems.iter().map(|problem| format!("\n  {problem}")).collect();
-    bail!("the configuration has {} problems:{}", problems.len(), lines.concat())
+    anyhow!("the configuration has {} problems:{}", problems.len(), lines.concat())
 }

@@ -73,7 +73,7 @@ pub fn render(config: &Config, fetched: &Fetched) -> Result<Rendering, RenderErr
 pub fn embed(rendered: &Rendered, fetched: &Fetched) -> Result<Rendering, RenderError> {
     let mut config = rendered.config.clone();
     let files = config.storage.as_mut().and_then(|storage| storage.files.as_mut());
-    let mut all = || -> Result<(), Stop> {
+    let all = || -> Result<(), Stop> {
         for (index, file) in files.into_iter().flatten().enumerate() {
             let path = format!("$.storage.files.{index}");
             if let Some(resource) = file.contents.as_mut().filter(|resource| resource.source.is_some()) {

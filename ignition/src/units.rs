@@ -175,15 +175,23 @@ fn with_specifiers(text: &str, name: &str) -> String {
     text.replace("%i", instance).replace("%n", name).replace("%N", stem).replace("%p", prefix)
 }
 
-/// One line of a preset file; an instance is enabled through its template.
-pub fn preset_line(name: &str, enabled: bool) -> String {
-    let verb = if enabled { "enable" } else { "disable" };
-    match template(name) {
-        Some((template, instance)) if enabled && !instance.is_empty() => {
-            format!("enable {template} {instance}")
+/// The lines of a preset file; instances that are enabled stand behind their template.
+pub fn preset_lines<'a>(units: impl Iterator<Item = (&'a str, bool)>) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for (name, enabled) in units {
+        let verb = if enabled { "enable" } else { "disable" };
+        match template(name).filter(|(_, instance)| enabled && !instance.is_empty()) {
+            Some((template, instance)) => {
+                let start = format!("enable {template} ");
+                match lines.iter_mut().find(|line| line.starts_with(&start)) {
+                    Some(line) => *line = format!("{line} {instance}"),
+                    None => lines.push(start + &instance),
+                }
+            }
+            None => lines.push(format!("{verb} {name}")),
         }
-        _ => format!("{verb} {name}"),
     }
+    lines
 }
 
 #[cfg(test)]
@@ -215,7 +223,7 @@ mod tests {
             |name| enablement_links(name, "/usr/lib/systemd/system/a@.service", &install)[0].0.clone();
         assert_eq!(links("a@.service"), "/etc/systemd/system/getty.target.wants/a@tty1.service");
         assert_eq!(links("a@x.service"), "/etc/systemd/system/getty.target.wants/a@x.service");
-        assert_eq!(preset_line("a@x.service", true), "enable a@.service x");
-        assert_eq!(preset_line("a.service", false), "disable a.service");
+        let units = [("a@x.service", true), ("b.service", false), ("a@y.service", true)];
+        assert_eq!(preset_lines(units.into_iter()), ["enable a@.service x y", "disable b.service"]);
     }
 }

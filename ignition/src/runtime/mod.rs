@@ -1,16 +1,21 @@
 //! What touches a machine: paths inside a root, applying actions, fetching, and the first boot.
 
 mod apply;
+mod attempts;
+mod cloud;
+mod contents;
 mod fetch;
 mod files;
 mod first_boot;
 mod report;
 mod root;
 mod services;
+mod sink;
+mod tftp;
 mod users;
 
 pub use apply::{ApplyError, apply};
 pub use fetch::{Fetcher, Identity};
-pub use first_boot::{FirstBoot, Outcome, RESULT, STAMP, first_boot, is_applied, read_slot};
+pub use first_boot::{FirstBoot, Outcome, RESULT, STAMP, fetch_all, first_boot, is_applied, read_slot};
 pub use report::Failure;
 pub use root::{Root, RootError};
