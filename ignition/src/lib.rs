@@ -5,6 +5,7 @@
 //! `ignition.config` names and merges it; the caller fetches) → `plan` (a list of actions) → `runtime::apply`.
 
 pub mod accounts;
+pub mod disks;
 mod merge;
 mod parse;
 mod plan;

@@ -10,6 +10,7 @@ pub struct Case {
     pub name: String,
     pub text: String,
     /// Why our verdict differs from that of the reference, when it is meant to.
+    #[allow(dead_code, reason = "only verdicts differ")]
     pub differs: Option<&'static str>,
 }
 

@@ -2,6 +2,8 @@
 //!
 //! `cargo run -p ashlar-ignition --example reference` makes the root, once, below the cache directory.
 
+pub mod trees;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
