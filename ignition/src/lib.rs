@@ -6,6 +6,9 @@
 
 pub mod accounts;
 pub mod disks;
+mod convert;
+mod diff;
+pub mod kargs;
 mod merge;
 mod parse;
 mod plan;
@@ -20,6 +23,8 @@ mod version;
 pub use ashlar_model::config::Problem;
 pub use ignition_config::v3_5 as spec;
 pub use ignition_config::v3_5::Config;
+pub use convert::{ConvertError, convert};
+pub use diff::{Difference, diff};
 pub use merge::merge;
 pub use parse::{ParseError, Parsed, canonical, digest, parse, parse_value, parse_with_files};
 pub use plan::{Action, Contents, Owner, Principal, plan};

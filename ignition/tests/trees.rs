@@ -49,7 +49,7 @@ for config in /work/configs/*; do
   if timeout 20 $ignition --stage fetch $common > /work/log 2>&1 && timeout 20 $ignition --stage files $common >> /work/log 2>&1; then
     systemctl --root $root preset-all > /dev/null 2>&1; echo "$name	done	"
   else
-    echo "$name	failed	$(grep -a -m1 CRITICAL /work/log | tr '\t\n' '  ' | cut -c1-300)"
+    printf '%s\tfailed\t%s\n' "$name" "$(grep -a -m1 CRITICAL /work/log | tr -cd '[:print:]' | cut -c1-300)"
   fi
 done
 "#;

@@ -12,11 +12,11 @@ use ashlar_model::slot::{self, Slot, SlotError};
 use serde_json::json;
 use url::Url;
 
-use super::apply::apply;
 use super::fetch::{Fetcher, Identity, origin};
 use super::files::{self, Ids};
 use super::report::{Failure, chain};
 use super::root::Root;
+use super::stages::{Ended, Stages};
 use crate::spec::Ignition;
 use crate::{Config, Fetched, Problem, Rendered, Rendering, parse_value, plan, render, validate};
 
@@ -40,6 +40,8 @@ pub enum Outcome {
     Applied {
         actions: usize,
     },
+    /// The kernel arguments were changed: the rest is done after a restart.
+    Restart,
 }
 
 /// # Errors
@@ -58,8 +60,11 @@ pub async fn first_boot(boot: &FirstBoot) -> Result<Outcome, Failure> {
     let actions = plan(&rendered.config, &rendered.settings)
         .or_else(|problems| accept(problems, "plan").map(|()| Vec::new()))?;
     let root = Root::new(&boot.sysroot);
-    let applied = apply(&actions, &root, &fetcher).await;
-    let warnings = applied.map_err(|(entry, error)| Failure::new("apply", entry, &error, error.remedy()))?;
+    let stages = Stages { sysroot: &boot.sysroot, fetcher: &fetcher, say: boot.say };
+    let warnings = match stages.run(&rendered, &actions).await? {
+        Ended::Restart => return Ok(Outcome::Restart),
+        Ended::Done(warnings) => warnings,
+    };
     for warning in parsed.warnings.iter().chain(&warnings) {
         (boot.say)(&format!("warning: {warning}"));
     }
