@@ -5,6 +5,10 @@
 //! `ignition.config` names and merges it; the caller fetches) → `plan` (a list of actions) → `runtime::apply`.
 
 pub mod accounts;
+pub mod disks;
+mod convert;
+mod diff;
+pub mod kargs;
 mod merge;
 mod parse;
 mod plan;
@@ -14,16 +18,20 @@ mod resource;
 pub mod runtime;
 pub mod units;
 mod validate;
+mod version;
 
 pub use ashlar_model::config::Problem;
 pub use ignition_config::v3_5 as spec;
 pub use ignition_config::v3_5::Config;
+pub use convert::{ConvertError, convert};
+pub use diff::{Difference, diff};
 pub use merge::merge;
-pub use parse::{ParseError, Parsed, parse, parse_value};
+pub use parse::{ParseError, Parsed, canonical, digest, parse, parse_value, parse_with_files};
 pub use plan::{Action, Contents, Owner, Principal, plan};
-pub use render::{RenderError, Rendering, render};
-pub use resource::{Authority, Fetched, Request, ResourceError, Timeouts, data_url};
-pub use validate::validate;
+pub use render::{RenderError, Rendered, Rendering, embed, render};
+pub use resource::{Authority, Fetched, Hash, Proxies, Request, ResourceError, Settings, Source, Timeouts, Wanted, data_url};
+pub use validate::{Report, report, validate};
+pub use version::Version;
 
 /// What is sent as `Accept` when a configuration is fetched.
 pub const ACCEPT: &str = "application/vnd.coreos.ignition+json;version=3.5.0, */*;q=0.1";

@@ -1,25 +1,28 @@
 //! `ashlar-ignition`: applies the first-boot configuration of an installed disk, and shows what it would do.
 
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, anyhow, bail};
-use ashlar_ignition::runtime::{Failure, Fetcher, FirstBoot, Outcome, Root, apply, first_boot};
-use ashlar_ignition::{Action, Config, Fetched, Problem, Rendering, parse, plan, render, validate};
+use ashlar_ignition::runtime::{Failure, FirstBoot, Outcome, Tool, first_boot};
 use clap::{Parser, Subcommand};
+
+/// Tells the caller to restart the machine: the kernel arguments were changed.
+const RESTART: u8 = 10;
 
 /// Ignition configurations (spec 3.0 to 3.5) on a root file system.
 #[derive(Parser)]
 #[command(version)]
 struct Args {
+    /// Print for programs.
+    #[arg(long, global = true)]
+    json: bool,
     #[command(subcommand)]
     command: Command,
 }
 
 #[derive(Subcommand)]
 enum Command {
-    /// Apply the configuration in the config slot, unless that was done before.
+    /// Apply the configuration in the config slot, unless that was done before. Exit code 10 asks for a restart.
     FirstBoot {
         /// The root of the installed system, with its /etc and /var in place.
         #[arg(long)]
@@ -28,73 +31,35 @@ enum Command {
         #[arg(long, value_name = "PATH[:OFFSET]")]
         slot: String,
     },
-    /// Say every problem of a configuration (`-` reads standard input).
-    Validate { file: PathBuf },
-    /// Fetch and merge what the configuration names, and print the result.
-    Render { file: PathBuf },
-    /// Print the actions that a configuration leads to.
-    Plan { file: PathBuf },
-    /// Carry out a configuration on a root file system.
-    Apply {
-        #[arg(long)]
-        root: PathBuf,
-        file: PathBuf,
-    },
+    #[command(flatten)]
+    Tool(Tool),
 }
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let args = Args::parse();
-    match run(args.command).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            match error.downcast_ref::<Failure>() {
-                Some(failure) => eprintln!("ashlar-ignition failed\n{failure}"),
-                None => eprintln!("error: {error:#}"),
-            }
-            ExitCode::from(1)
-        }
-    }
-}
-
-async fn run(command: Command) -> anyhow::Result<()> {
-    match command {
+    let ended = match args.command {
         Command::FirstBoot { sysroot, slot } => run_first_boot(sysroot, &slot).await,
-        Command::Validate { file } => {
-            read(&file)?;
-            say("the configuration is valid");
-            Ok(())
+        Command::Tool(tool) => tool.run(args.json).await,
+    };
+    ended.unwrap_or_else(|error| {
+        match error.downcast_ref::<Failure>() {
+            Some(failure) => eprintln!("ashlar-ignition failed\n{failure}"),
+            None => eprintln!("error: {error:#}"),
         }
-        Command::Render { file } => {
-            let config = rendered(&file).await?;
-            println!("{}", serde_json::to_string_pretty(&config).context("writing JSON")?);
-            Ok(())
-        }
-        Command::Plan { file } => {
-            for action in planned(&file).await? {
-                println!("{action}");
-            }
-            Ok(())
-        }
-        Command::Apply { root, file } => {
-            let actions = planned(&file).await?;
-            let applied = apply(&actions, &Root::new(root));
-            let warnings = applied
-                .map_err(|(entry, error)| anyhow!(Failure::new("apply", entry, &error, error.remedy())))?;
-            warnings.iter().for_each(|warning| say(&format!("warning: {warning}")));
-            Ok(())
-        }
-    }
+        ExitCode::from(1)
+    })
 }
 
-async fn run_first_boot(sysroot: PathBuf, slot: &str) -> anyhow::Result<()> {
+async fn run_first_boot(sysroot: PathBuf, slot: &str) -> anyhow::Result<ExitCode> {
     let (slot, offset) = split_offset(slot);
     match first_boot(&FirstBoot { sysroot, slot, offset, say }).await? {
         Outcome::NoConfiguration => say("the config slot holds no configuration; nothing to do"),
         Outcome::AlreadyApplied => say("the configuration was applied before; nothing to do"),
         Outcome::Applied { actions } => say(&format!("the first boot is done: {actions} entries")),
+        Outcome::Restart => return Ok(ExitCode::from(RESTART)),
     }
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }
 
 /// `PATH:OFFSET`; a path may contain colons itself (`/dev/disk/by-path/…`).
@@ -107,62 +72,4 @@ fn split_offset(slot: &str) -> (PathBuf, u64) {
 
 fn say(text: &str) {
     eprintln!("ashlar-ignition: {text}");
-}
-
-/// The configuration in a file, if it is valid.
-fn read(file: &Path) -> anyhow::Result<Config> {
-    let bytes = if file == Path::new("-") {
-        let mut bytes = Vec::new();
-        std::io::stdin().read_to_end(&mut bytes).context("reading standard input")?;
-        bytes
-    } else {
-        std::fs::read(file).with_context(|| format!("reading {}", file.display()))?
-    };
-    let parsed = parse(&bytes)?;
-    parsed.warnings.iter().for_each(|warning| say(&format!("warning: {warning}")));
-    accept(validate(&parsed.config))?;
-    Ok(parsed.config)
-}
-
-async fn rendered(file: &Path) -> anyhow::Result<Config> {
-    let config = read(file)?;
-    let fetcher = Fetcher {
-        own_origins: Default::default(),
-        server_ca_pem: String::new(),
-        identity: None,
-        system_bundle: Fetcher::system_bundle(Path::new("/")),
-        say,
-    };
-    let mut fetched = Fetched::new();
-    loop {
-        match render(&config, &fetched)? {
-            Rendering::Done(config) => {
-                accept(validate(&config))?;
-                return Ok(*config);
-            }
-            Rendering::Fetch(request) => {
-                let bytes = fetcher.fetch(&request).await?;
-                fetched.insert(request, bytes);
-            }
-        }
-    }
-}
-
-async fn planned(file: &Path) -> anyhow::Result<Vec<Action>> {
-    let config = rendered(file).await?;
-    match plan(&config) {
-        Ok(actions) => Ok(actions),
-        Err(problems) => {
-            accept(problems)?;
-            bail!("the configuration cannot be carried out")
-        }
-    }
-}
-
-fn accept(problems: Vec<Problem>) -> anyhow::Result<()> {
-    if problems.is_empty() {
-        return Ok(());
-    }
-    let lines: Vec<String> = problems.iter().map(|problem| format!("\n  {problem}")).collect();
-    bail!("the configuration has {} problems:{}", problems.len(), lines.concat())
 }

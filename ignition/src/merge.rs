@@ -32,7 +32,6 @@ const LISTS: &[(&str, Rule)] = &[
     ("storage.raid.options", Rule::Append),
     ("storage.luks", Rule::By("name")),
     ("storage.luks.options", Rule::Append),
-    ("storage.luks.openOptions", Rule::Append),
     ("storage.luks.clevis.tang", Rule::By("url")),
     ("storage.filesystems", Rule::By("device")),
     ("storage.filesystems.options", Rule::Append),

@@ -1,17 +1,29 @@
 //! Text of any supported spec version to a 3.5 configuration.
 //!
-//! Every version from 3.0 on is a subset of the next one, so translation is a change of the version number.
-//! Butane's `contents.inline` is accepted wherever a resource stands and becomes a data URL.
+//! A configuration is read by the rules of its own version, so that a key which that version does not know has no
+//! effect; what remains is a subset of the latest version. Butane's `contents.inline` is accepted wherever a
+//! resource stands and becomes a data URL; `contents.local` does when the caller can read files.
 
+use std::path::{Component, Path};
+
+use ashlar_model::config::Problem;
+use serde::Serialize;
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 use crate::Config;
+use crate::merge::to_value;
 use crate::resource::data_url;
+use crate::validate::{Report, report};
+use crate::version::Version;
 
 #[derive(Debug)]
 pub struct Parsed {
+    /// In the form of the latest version.
     pub config: Config,
+    /// The version that it was written in.
+    pub version: Version,
     /// Keys that the spec does not know; they have no effect.
     pub warnings: Vec<String>,
 }
@@ -22,16 +34,44 @@ pub enum ParseError {
     Empty,
     #[error("the configuration is not JSON: {0}")]
     Json(String),
+    #[error("the configuration is not JSON but {0}")]
+    OtherFormat(&'static str),
     #[error("the configuration has no ignition.version")]
     NoVersion,
     #[error("the configuration has spec version {0}; 3.0.0 to 3.5.0 are supported")]
     Version(String),
     #[error("the configuration does not fit spec {version}: {reason}")]
     Form { version: String, reason: String },
+    #[error("{path}: {file} cannot be read: {reason}")]
+    Local { path: String, file: String, reason: String },
 }
 
-const VERSIONS: &[&str] = &["3.0.0", "3.1.0", "3.2.0", "3.3.0", "3.4.0", "3.5.0"];
-const LATEST: &str = "3.5.0";
+impl ParseError {
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            ParseError::Empty | ParseError::OtherFormat(_) | ParseError::Json(_) => {
+                "give an Ignition configuration: JSON that begins with {\"ignition\": {\"version\": \"3.5.0\"}}"
+            }
+            ParseError::NoVersion => "add \"ignition\": {\"version\": \"3.5.0\"}",
+            ParseError::Version(_) => "write it for spec 3.5.0 or an earlier 3.x",
+            ParseError::Form { .. } => "correct the value, or remove it",
+            ParseError::Local { .. } => "place the file beside the configuration, with a relative path",
+        }
+    }
+}
+
+impl Parsed {
+    /// Every problem by the rules of the version that it was written in.
+    pub fn report(&self) -> Report {
+        let mut report = report(&self.config, self.version);
+        let unused = |warning: &String| match warning.strip_prefix("unused key: ") {
+            Some(path) => Problem::new(path, "an unknown key", format!("spec {} does not know it; it has no effect", self.version)),
+            None => Problem::new("$", warning, "has no effect"),
+        };
+        report.warnings.splice(0..0, self.warnings.iter().map(unused));
+        report
+    }
+}
 
 /// # Errors
 /// `ParseError` says what is no configuration of a supported version.
@@ -39,8 +79,18 @@ pub fn parse(bytes: &[u8]) -> Result<Parsed, ParseError> {
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Err(ParseError::Empty);
     }
-    let value = serde_json::from_slice(bytes).map_err(|error| ParseError::Json(error.to_string()))?;
-    parse_value(value)
+    let has = |word: &[u8]| bytes.windows(word.len()).any(|window| window == word);
+    if has(b"\"inline\"") {
+        return parse_value(read_json(bytes)?);
+    }
+    if !bytes.trim_ascii_start().starts_with(b"{") {
+        return Err(no_object(bytes));
+    }
+    match serde_json::from_slice(bytes) {
+        Ok(head) => parse_text(bytes, version_of(&head)?),
+        // The whole text says better what is wrong than its head.
+        Err(_) => parse_value(read_json(bytes)?),
+    }
 }
 
 /// As `parse`, for JSON that was read already (a machine config's `spec.config`).
@@ -48,29 +98,161 @@ pub fn parse(bytes: &[u8]) -> Result<Parsed, ParseError> {
 /// # Errors
 /// `ParseError` says what is no configuration of a supported version.
 pub fn parse_value(mut value: Value) -> Result<Parsed, ParseError> {
-    let version = value["ignition"]["version"].as_str().ok_or(ParseError::NoVersion)?.to_owned();
-    if !VERSIONS.contains(&version.as_str()) {
-        return Err(ParseError::Version(version));
-    }
-    inline_to_data(&mut value);
-    let form = |reason: String| ParseError::Form { version: version.clone(), reason };
-    let text = value.to_string();
-    let (_, warnings) = ignition_config::Config::parse_str(&text).map_err(|error| form(error.to_string()))?;
-    value["ignition"]["version"] = LATEST.into();
-    let config = serde_json::from_value(value).map_err(|error| form(error.to_string()))?;
-    Ok(Parsed { config, warnings: warnings.iter().map(ToString::to_string).collect() })
+    let version = value["ignition"]["version"].as_str().ok_or(ParseError::NoVersion)?;
+    let version = version.parse::<Version>().ok().filter(|parsed| parsed.text() == version)
+        .ok_or_else(|| ParseError::Version(version.to_owned()))?;
+    each_resource(&mut value, &mut |_, resource| {
+        inline_resource(resource);
+        Ok(())
+    })?;
+    parse_text(value.to_string().as_bytes(), version)
 }
 
-fn inline_to_data(value: &mut Value) {
-    let Some(files) = value.pointer_mut("/storage/files").and_then(Value::as_array_mut) else { return };
-    for file in files {
-        if let Some(contents) = file.get_mut("contents") {
-            inline_resource(contents);
-        }
-        for fragment in file.get_mut("append").and_then(Value::as_array_mut).into_iter().flatten() {
-            inline_resource(fragment);
+/// As `parse`; `contents.local` is read from below `folder` as in Butane.
+///
+/// # Errors
+/// As `parse`, or a file that cannot be read.
+pub fn parse_with_files(bytes: &[u8], folder: &Path) -> Result<Parsed, ParseError> {
+    let mut value = read_json(bytes)?;
+    each_resource(&mut value, &mut |path, resource| local_resource(path, resource, folder))?;
+    parse_value(value)
+}
+
+#[derive(serde::Deserialize)]
+struct Head {
+    ignition: Option<HeadIgnition>,
+}
+
+#[derive(serde::Deserialize)]
+struct HeadIgnition {
+    version: Option<String>,
+}
+
+fn version_of(head: &Head) -> Result<Version, ParseError> {
+    let text = head.ignition.as_ref().and_then(|head| head.version.as_deref()).ok_or(ParseError::NoVersion)?;
+    let known = Version::ALL.iter().find(|version| version.text() == text);
+    known.copied().ok_or_else(|| ParseError::Version(text.to_owned()))
+}
+
+fn read_json(bytes: &[u8]) -> Result<Value, ParseError> {
+    if bytes.iter().all(u8::is_ascii_whitespace) {
+        return Err(ParseError::Empty);
+    }
+    serde_json::from_slice(bytes).map_err(|error| match no_object(bytes) {
+        ParseError::Json(_) => ParseError::Json(error.to_string()),
+        other => other,
+    })
+}
+
+/// What people give instead of a configuration, by its first bytes.
+fn no_object(bytes: &[u8]) -> ParseError {
+    const OTHERS: &[(&[u8], &str)] = &[
+        (b"#cloud-config", "cloud-init's configuration"),
+        (b"#!", "a script"),
+        (b"<", "HTML or XML: the server gave a page, not the configuration"),
+        (b"---", "YAML; Butane translates it"),
+        (b"variant:", "a Butane configuration; the program butane translates it"),
+        (&[0x1f, 0x8b], "a gzip file; set `compression: gzip` where it is named"),
+    ];
+    let text = bytes.trim_ascii_start();
+    match OTHERS.iter().find(|(start, _)| text.starts_with(start)) {
+        Some((_, what)) => ParseError::OtherFormat(what),
+        None => ParseError::Json("it is no object in braces".to_owned()),
+    }
+}
+
+fn parse_text(bytes: &[u8], version: Version) -> Result<Parsed, ParseError> {
+    use ignition_config::Config as Any;
+    let form = |reason: String| ParseError::Form { version: version.to_string(), reason };
+    let (any, warnings) = Any::parse_slice(bytes).map_err(|error| form(error.to_string()))?;
+    let latest = |older: &dyn Fn() -> serde_json::Result<Value>| {
+        let mut value = older().map_err(|error| form(error.to_string()))?;
+        value["ignition"]["version"] = Version::LATEST.text().into();
+        serde_json::from_value(value).map_err(|error| form(error.to_string()))
+    };
+    let config = match &any {
+        Any::V3_5(config) => config.clone(),
+        older => latest(&|| to_json(older))?,
+    };
+    Ok(Parsed { config, version, warnings: warnings.iter().map(ToString::to_string).collect() })
+}
+
+fn to_json(config: &impl Serialize) -> serde_json::Result<Value> {
+    serde_json::to_value(config)
+}
+
+/// The canonical form: the latest version, keys in order, nothing that says nothing. Two configurations that mean
+/// the same have the same.
+pub fn canonical(config: &Config) -> String {
+    fn sorted(value: Value) -> Value {
+        match value {
+            Value::Object(map) => {
+                let mut entries: Vec<(String, Value)> = map
+                    .into_iter()
+                    .map(|(key, value)| (key, sorted(value)))
+                    .filter(|(_, value)| !is_nothing(value))
+                    .collect();
+                entries.sort_by(|(left, _), (right, _)| left.cmp(right));
+                Value::Object(entries.into_iter().collect())
+            }
+            Value::Array(items) => Value::Array(items.into_iter().map(sorted).collect()),
+            other => other,
         }
     }
+    fn is_nothing(value: &Value) -> bool {
+        match value {
+            Value::Object(map) => map.is_empty(),
+            Value::Array(items) => items.is_empty(),
+            other => other.is_null(),
+        }
+    }
+    sorted(to_value(config)).to_string()
+}
+
+/// SHA-256 of the canonical form, in hex: the name of a configuration.
+pub fn digest(config: &Config) -> String {
+    hex::encode(Sha256::digest(canonical(config)))
+}
+
+/// Every object that is a resource, with its path.
+fn each_resource(
+    value: &mut Value,
+    act: &mut dyn FnMut(&str, &mut Value) -> Result<(), ParseError>,
+) -> Result<(), ParseError> {
+    for (list, single) in [
+        ("/ignition/config/merge", false),
+        ("/ignition/config/replace", true),
+        ("/ignition/security/tls/certificateAuthorities", false),
+    ] {
+        let path = format!("${}", list.replace('/', "."));
+        match value.pointer_mut(list) {
+            Some(resource) if single => act(&path, resource)?,
+            Some(Value::Array(items)) => {
+                for (index, resource) in items.iter_mut().enumerate() {
+                    act(&format!("{path}.{index}"), resource)?;
+                }
+            }
+            _ => {}
+        }
+    }
+    for (list, members) in [("files", &["contents", "append"][..]), ("luks", &["keyFile"])] {
+        let entries = value.pointer_mut(&format!("/storage/{list}")).and_then(Value::as_array_mut);
+        for (index, entry) in entries.into_iter().flatten().enumerate() {
+            for member in members {
+                let path = format!("$.storage.{list}.{index}.{member}");
+                match entry.get_mut(*member) {
+                    Some(Value::Array(items)) => {
+                        for (number, resource) in items.iter_mut().enumerate() {
+                            act(&format!("{path}.{number}"), resource)?;
+                        }
+                    }
+                    Some(resource) => act(&path, resource)?,
+                    None => {}
+                }
+            }
+        }
+    }
+    Ok(())
 }
 
 fn inline_resource(resource: &mut Value) {
@@ -85,40 +267,20 @@ fn inline_resource(resource: &mut Value) {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    #[test]
-    fn every_supported_version_becomes_the_latest() {
-        for version in VERSIONS {
-            let parsed = parse_value(json!({"ignition": {"version": version}})).expect("supported");
-            assert_eq!(parsed.config.ignition.version, LATEST);
-        }
+fn local_resource(path: &str, resource: &mut Value, folder: &Path) -> Result<(), ParseError> {
+    let Some(map) = resource.as_object_mut() else { return Ok(()) };
+    let Some(file) = map.get("local").and_then(Value::as_str).map(str::to_owned) else { return Ok(()) };
+    let fail = |reason: String| ParseError::Local { path: path.to_owned(), file: file.clone(), reason };
+    let inside = Path::new(&file).components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+    if !inside {
+        return Err(fail("it lies outside the folder of the configuration".to_owned()));
     }
-
-    #[test]
-    fn other_versions_and_other_texts_are_refused() {
-        assert!(matches!(parse(b"  "), Err(ParseError::Empty)));
-        assert!(matches!(parse(b"#!/bin/sh"), Err(ParseError::Json(_))));
-        assert!(matches!(parse(b"{}"), Err(ParseError::NoVersion)));
-        for version in ["2.3.0", "3.6.0", "3.5.0-experimental", "x"] {
-            let value = json!({"ignition": {"version": version}});
-            assert!(matches!(parse_value(value), Err(ParseError::Version(_))));
-        }
-        let wrong = json!({"ignition": {"version": "3.1.0"}, "storage": {"files": [{"path": 1}]}});
-        assert!(matches!(parse_value(wrong), Err(ParseError::Form { .. })));
-    }
-
-    #[test]
-    fn inline_contents_become_a_data_url_and_unknown_keys_a_warning() {
-        let value = json!({"ignition": {"version": "3.2.0"}, "storage": {"files":
-            [{"path": "/etc/chrony.conf", "contents": {"inline": "server a\n"}, "colour": "red"}]}});
-        let parsed = parse_value(value).expect("valid");
-        let file = &parsed.config.storage.expect("storage").files.expect("files")[0];
-        let source = file.contents.as_ref().and_then(|contents| contents.source.as_deref());
-        assert_eq!(source, Some("data:;base64,c2VydmVyIGEK"));
-        assert_eq!(parsed.warnings, ["unused key: $.storage.files.0.colour"]);
-    }
+    let bytes = std::fs::read(folder.join(&file)).map_err(|error| fail(error.to_string()))?;
+    map.shift_remove("local");
+    map.insert("source".to_owned(), data_url(&bytes).into());
+    Ok(())
 }
+
+#[cfg(test)]
+#[path = "parse_tests.rs"]
+mod tests;

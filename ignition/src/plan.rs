@@ -5,9 +5,9 @@ use std::fmt;
 use ashlar_model::config::Problem;
 
 use crate::Config;
-use crate::resource::read_data_url;
+use crate::resource::{Settings, Source, shown};
 use crate::spec::{File, Group, NodeGroup, NodeUser, Resource, Storage, Unit, User};
-use crate::units::{PRESET_FILE, UNIT_DIRECTORY, preset_line};
+use crate::units::{UNIT_DIRECTORY, preset_lines};
 
 /// One thing to do to a root file system. All paths are absolute and inside it.
 #[derive(Clone, PartialEq)]
@@ -17,6 +17,8 @@ pub enum Action {
     Directory { path: String, mode: Option<u32>, owner: Owner, overwrite: bool },
     File { path: String, contents: Contents, mode: Option<u32>, owner: Owner, overwrite: bool },
     Link { path: String, target: String, hard: bool, owner: Owner, overwrite: bool },
+    /// Lines that the preset file must have.
+    Preset { lines: Vec<String> },
     Unmask { unit: String },
     Enable { unit: String },
     Disable { unit: String },
@@ -27,9 +29,9 @@ pub enum Action {
 pub enum Contents {
     /// What it has; an empty file when there is none.
     Keep,
-    Replace(Vec<u8>),
+    Replace(Vec<Source>),
     /// What it has and this.
-    Append(Vec<u8>),
+    Append(Vec<Source>),
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -44,46 +46,26 @@ pub enum Principal {
     Name(String),
 }
 
-/// The actions of a configuration that was validated and rendered.
+/// The actions of the files stage, of a configuration that was validated and rendered.
 ///
 /// # Errors
-/// A problem for each part that the first boot cannot carry out: it is refused rather than left out.
-pub fn plan(config: &Config) -> Result<Vec<Action>, Vec<Problem>> {
-    let mut problems = unsupported(config);
+/// A problem for each file whose contents are given in the configuration and are wrong.
+pub fn plan(config: &Config, settings: &Settings) -> Result<Vec<Action>, Vec<Problem>> {
+    let mut problems = Vec::new();
     let mut actions = Vec::new();
     let passwd = config.passwd.clone().unwrap_or_default();
     actions.extend(passwd.groups.into_iter().flatten().map(Action::Group));
     actions.extend(passwd.users.into_iter().flatten().map(Action::User));
     if let Some(storage) = &config.storage {
-        actions.extend(nodes(storage, &mut problems));
+        actions.extend(nodes(storage, settings, &mut problems));
     }
     let units = config.systemd.iter().flat_map(|systemd| systemd.units.iter().flatten());
     actions.extend(unit_actions(&units.collect::<Vec<_>>()));
     if problems.is_empty() { Ok(actions) } else { Err(problems) }
 }
 
-fn unsupported(config: &Config) -> Vec<Problem> {
-    let storage = config.storage.clone().unwrap_or_default();
-    let arguments = config.kernel_arguments.clone().unwrap_or_default();
-    let parts = [
-        ("$.storage.disks", storage.disks.map_or(0, |list| list.len())),
-        ("$.storage.raid", storage.raid.map_or(0, |list| list.len())),
-        ("$.storage.luks", storage.luks.map_or(0, |list| list.len())),
-        ("$.storage.filesystems", storage.filesystems.map_or(0, |list| list.len())),
-        ("$.kernelArguments.shouldExist", arguments.should_exist.map_or(0, |list| list.len())),
-        ("$.kernelArguments.shouldNotExist", arguments.should_not_exist.map_or(0, |list| list.len())),
-    ];
-    let present = parts.into_iter().filter(|(_, count)| *count > 0);
-    present
-        .map(|(path, count)| {
-            Problem::new(path, format!("{count} entries"), "cannot be carried out at the first boot")
-                .hint("remove it from the configuration")
-        })
-        .collect()
-}
-
 /// Directories, files and soft links with parents before what lies in them; hard links last.
-fn nodes(storage: &Storage, problems: &mut Vec<Problem>) -> Vec<Action> {
+fn nodes(storage: &Storage, settings: &Settings, problems: &mut Vec<Problem>) -> Vec<Action> {
     let mut sorted: Vec<(String, Action)> = Vec::new();
     let mut hard_links = Vec::new();
     for directory in storage.directories.iter().flatten() {
@@ -96,7 +78,7 @@ fn nodes(storage: &Storage, problems: &mut Vec<Problem>) -> Vec<Action> {
         sorted.push((directory.path.clone(), action));
     }
     for (index, file) in storage.files.iter().flatten().enumerate() {
-        match contents(file) {
+        match contents(file, &format!("$.storage.files.{index}"), settings) {
             Ok(contents) => {
                 let action = Action::File {
                     path: file.path.clone(),
@@ -107,9 +89,7 @@ fn nodes(storage: &Storage, problems: &mut Vec<Problem>) -> Vec<Action> {
                 };
                 sorted.push((file.path.clone(), action));
             }
-            Err(rule) => {
-                problems.push(Problem::new(format!("$.storage.files.{index}"), "other contents", rule));
-            }
+            Err(problem) => problems.push(problem),
         }
     }
     for link in storage.links.iter().flatten() {
@@ -130,21 +110,22 @@ fn nodes(storage: &Storage, problems: &mut Vec<Problem>) -> Vec<Action> {
     sorted.into_iter().map(|(_, action)| action).chain(hard_links).collect()
 }
 
-fn contents(file: &File) -> Result<Contents, String> {
-    let bytes = |resource: &Resource| {
-        let source = resource.source.as_deref().filter(|source| !source.is_empty()).unwrap_or("data:,");
-        read_data_url(source).map_err(|_| "must have been rendered: its contents as a data URL".to_owned())
+fn contents(file: &File, place: &str, settings: &Settings) -> Result<Contents, Problem> {
+    let source = |resource: &Resource, member: &str| {
+        Source::of(resource, settings).map_err(|error| {
+            let found = shown(resource.source.as_deref().unwrap_or(""));
+            Problem::new(format!("{place}.{member}"), found, format!("must be what it is said to be: {error}"))
+        })
     };
-    let replace =
-        file.contents.as_ref().filter(|resource| resource.source.is_some()).map(bytes).transpose()?;
-    let mut appended = Vec::new();
-    for resource in file.append.iter().flatten() {
-        appended.extend(bytes(resource)?);
-    }
-    Ok(match replace {
-        Some(start) => Contents::Replace([start, appended].concat()),
-        None if appended.is_empty() => Contents::Keep,
-        None => Contents::Append(appended),
+    let start = file.contents.as_ref().filter(|resource| resource.source.is_some());
+    let start = start.map(|resource| source(resource, "contents")).transpose()?;
+    let more = file.append.iter().flatten().enumerate();
+    let more = more.map(|(index, resource)| source(resource, &format!("append.{index}")));
+    let more = more.collect::<Result<Vec<_>, _>>()?;
+    Ok(match start {
+        Some(start) => Contents::Replace([start].into_iter().chain(more).collect()),
+        None if more.is_empty() => Contents::Keep,
+        None => Contents::Append(more),
     })
 }
 
@@ -185,15 +166,15 @@ fn unit_actions(units: &[&Unit]) -> Vec<Action> {
             actions.push(unit_file(path, text));
         }
         for dropin in unit.dropins.iter().flatten() {
-            if let Some(text) = dropin.contents.as_deref().filter(|text| !text.is_empty()) {
+            if let Some(text) = dropin.contents.as_deref() {
                 actions.push(unit_file(format!("{UNIT_DIRECTORY}/{}.d/{}", unit.name, dropin.name), text));
             }
         }
     }
     let decided = || units.iter().filter_map(|unit| Some((unit, unit.enabled?)));
-    let preset: String = decided().map(|(unit, on)| preset_line(&unit.name, on) + "\n").collect();
-    if !preset.is_empty() {
-        actions.push(unit_file(PRESET_FILE.to_owned(), &preset));
+    let lines = preset_lines(decided().map(|(unit, enabled)| (unit.name.as_str(), enabled)));
+    if !lines.is_empty() {
+        actions.push(Action::Preset { lines });
     }
     actions.extend(decided().map(|(unit, enabled)| match (enabled, unit.name.clone()) {
         (true, unit) => Action::Enable { unit },
@@ -203,7 +184,7 @@ fn unit_actions(units: &[&Unit]) -> Vec<Action> {
 }
 
 fn unit_file(path: String, text: &str) -> Action {
-    let contents = Contents::Replace(text.as_bytes().to_vec());
+    let contents = Contents::Replace(vec![Source::Bytes(text.as_bytes().to_vec())]);
     Action::File { path, contents, mode: Some(0o644), owner: Owner::default(), overwrite: true }
 }
 
@@ -220,15 +201,31 @@ impl fmt::Display for Action {
             Action::Directory { path, .. } => write!(f, "directory {path}"),
             Action::File { path, contents, .. } => match contents {
                 Contents::Keep => write!(f, "file {path}"),
-                Contents::Replace(bytes) => write!(f, "file {path} ({} bytes)", bytes.len()),
-                Contents::Append(bytes) => write!(f, "append {} bytes to {path}", bytes.len()),
+                Contents::Replace(sources) => write!(f, "file {path} ({})", amount(sources)),
+                Contents::Append(sources) => write!(f, "append {} to {path}", amount(sources)),
             },
+            Action::Preset { lines } => write!(f, "preset {}", lines.join(", ")),
             Action::Link { path, target, hard: false, .. } => write!(f, "link {path} -> {target}"),
             Action::Link { path, target, .. } => write!(f, "hard link {path} = {target}"),
             Action::Unmask { unit } => write!(f, "unmask {unit}"),
             Action::Enable { unit } => write!(f, "enable {unit}"),
             Action::Disable { unit } => write!(f, "disable {unit}"),
         }
+    }
+}
+
+/// `12 bytes`, `12 bytes and https://host/path`.
+fn amount(sources: &[Source]) -> String {
+    let bytes: usize = sources.iter().map(|source| if let Source::Bytes(bytes) = source { bytes.len() } else { 0 }).sum();
+    let urls = sources.iter().filter_map(|source| match source {
+        Source::Remote { request, .. } => Some(shown(&request.url)),
+        Source::Bytes(_) => None,
+    });
+    let urls: Vec<String> = urls.collect();
+    match (bytes, urls.is_empty()) {
+        (bytes, true) => format!("{bytes} bytes"),
+        (0, false) => urls.join(" and "),
+        (bytes, false) => format!("{bytes} bytes and {}", urls.join(" and ")),
     }
 }
 
@@ -259,7 +256,7 @@ mod tests {
             "systemd": {"units": [
                 {"name": "a.service", "enabled": true, "contents": "[Unit]", "dropins": [{"name": "1.conf", "contents": "[Unit]"}]},
                 {"name": "b.service", "mask": true}, {"name": "c.service", "enabled": false}]}}));
-        let lines: Vec<String> = plan(&config).expect("possible").iter().map(ToString::to_string).collect();
+        let lines: Vec<String> = plan(&config, &Settings::default()).expect("possible").iter().map(ToString::to_string).collect();
         assert_eq!(
             lines,
             [
@@ -272,7 +269,7 @@ mod tests {
                 "file /etc/systemd/system/a.service (6 bytes)",
                 "file /etc/systemd/system/a.service.d/1.conf (6 bytes)",
                 "link /etc/systemd/system/b.service -> /dev/null",
-                "file /etc/systemd/system-preset/20-ignition.preset (35 bytes)",
+                "preset enable a.service, disable c.service",
                 "enable a.service",
                 "disable c.service",
             ]
@@ -280,11 +277,12 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_done_is_refused() {
-        let config = config(json!({"storage": {"disks": [{"device": "/dev/sda"}],
-            "files": [{"path": "/a", "contents": {"source": "https://a/b"}}]},
-            "kernelArguments": {"shouldExist": ["quiet"]}}));
-        let paths: Vec<String> = plan(&config).unwrap_err().into_iter().map(|problem| problem.path).collect();
-        assert_eq!(paths, ["$.storage.disks", "$.kernelArguments.shouldExist", "$.storage.files.0"]);
+    fn contents_that_are_not_what_they_should_be_are_refused_before_anything_is_done() {
+        let config = config(json!({"storage": {"files": [{"path": "/a", "contents": {"source": "https://a/b?secret"}},
+            {"path": "/b", "append": [{"source": "data:,x", "compression": "gzip"}]},
+            {"path": "/c", "contents": {"source": "data:,x", "verification": {"hash": format!("sha256-{}", "0".repeat(64))}}}]}}));
+        let problems = plan(&config, &Settings::default()).unwrap_err();
+        let paths: Vec<&str> = problems.iter().map(|problem| problem.path.as_str()).collect();
+        assert_eq!(paths, ["$.storage.files.1.append.0", "$.storage.files.2.contents"]);
     }
 }

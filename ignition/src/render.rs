@@ -7,20 +7,30 @@ use thiserror::Error;
 
 use crate::parse::ParseError;
 use crate::resource::{
-    Authority, Fetched, Request, ResourceError, Timeouts, check_and_unpack, data_url, is_data_url,
-    read_data_url, shown,
+    Authority, Fetched, Proxies, Request, ResourceError, Settings, Timeouts, check_and_unpack, data_url,
+    is_data_url, read_data_url, shown,
 };
-use crate::spec::{Ignition, Resource, Verification};
+use crate::spec::{Ignition, Resource};
 use crate::{Config, merge, parse};
 
 /// Configurations may name configurations this deep.
 const DEEPEST: usize = 16;
+/// A configuration may name this many others, all in all.
+const MOST: usize = 1000;
 
 #[derive(Debug)]
 pub enum Rendering {
     /// Fetch this, add the answer's body to `Fetched` under the same request, and call again.
     Fetch(Request),
-    Done(Box<Config>),
+    Done(Box<Rendered>),
+}
+
+/// A configuration that names no other one.
+#[derive(Debug)]
+pub struct Rendered {
+    pub config: Config,
+    /// For fetching the contents of its files.
+    pub settings: Settings,
 }
 
 #[derive(Debug, Error)]
@@ -29,8 +39,14 @@ pub enum RenderError {
     Resource { path: String, url: String, source: ResourceError },
     #[error("{path}: the configuration {url}")]
     Parse { path: String, url: String, source: ParseError },
+    #[error("{path}: the configuration {url} is invalid: {problems}")]
+    Invalid { path: String, url: String, problems: String },
     #[error("{path}: configurations name each other more than {DEEPEST} deep")]
     TooDeep { path: String },
+    #[error("{path}: configurations name each other in a circle: {url} is being rendered already")]
+    Circle { path: String, url: String },
+    #[error("{path}: more than {MOST} configurations are named")]
+    TooMany { path: String },
 }
 
 /// Why a pass ended before the configuration was complete.
@@ -42,81 +58,141 @@ enum Stop {
 /// # Errors
 /// `RenderError` names the entry of the configuration and what is wrong with the resource.
 pub fn render(config: &Config, fetched: &Fetched) -> Result<Rendering, RenderError> {
-    let rendered = resolve(config, "$", 0, fetched).and_then(|mut config| {
-        bring_in(&mut config, fetched)?;
-        Ok(config)
+    let mut pass = Pass { fetched, above: Vec::new(), count: 0 };
+    let rendered = pass.resolve(config, &config.ignition, "$").and_then(|config| {
+        let settings = settings(&config.ignition, "$", fetched)?;
+        Ok(Rendered { config, settings })
     });
-    match rendered {
-        Ok(config) => Ok(Rendering::Done(Box::new(config))),
+    done(rendered.map(|rendered| Rendering::Done(Box::new(rendered))))
+}
+
+/// Brings the contents of every file into a rendered configuration, which refers to nothing outside itself then.
+///
+/// # Errors
+/// As `render`.
+pub fn embed(rendered: &Rendered, fetched: &Fetched) -> Result<Rendering, RenderError> {
+    let mut config = rendered.config.clone();
+    let files = config.storage.as_mut().and_then(|storage| storage.files.as_mut());
+    let all = || -> Result<(), Stop> {
+        for (index, file) in files.into_iter().flatten().enumerate() {
+            let path = format!("$.storage.files.{index}");
+            if let Some(resource) = file.contents.as_mut().filter(|resource| resource.source.is_some()) {
+                let bytes = contents(resource, &format!("{path}.contents"), &rendered.settings, false, fetched)?;
+                *resource = plain(&bytes);
+            }
+            for (number, resource) in file.append.iter_mut().flatten().enumerate() {
+                let path = format!("{path}.append.{number}");
+                *resource = plain(&contents(resource, &path, &rendered.settings, false, fetched)?);
+            }
+        }
+        Ok(())
+    };
+    let brought = all();
+    let settings = rendered.settings.clone();
+    done(brought.map(|()| Rendering::Done(Box::new(Rendered { config, settings }))))
+}
+
+fn done(result: Result<Rendering, Stop>) -> Result<Rendering, RenderError> {
+    match result {
+        Ok(rendering) => Ok(rendering),
         Err(Stop::Fetch(request)) => Ok(Rendering::Fetch(*request)),
         Err(Stop::Error(error)) => Err(error),
     }
 }
 
-fn resolve(config: &Config, path: &str, depth: usize, fetched: &Fetched) -> Result<Config, Stop> {
-    if depth > DEEPEST {
-        return Err(Stop::Error(RenderError::TooDeep { path: path.to_owned() }));
-    }
-    let references = config.ignition.config.clone().unwrap_or_default();
-    if let Some(replace) = references.replace.filter(|resource| resource.source.is_some()) {
-        let path = format!("{path}.ignition.config.replace");
-        let settings = Settings::of(&config.ignition, &path, fetched)?;
-        let child = referenced(&replace, &path, &settings, fetched)?;
-        return resolve(&child, &path, depth + 1, fetched);
-    }
-    let mut merged = config.clone();
-    for (index, resource) in references.merge.unwrap_or_default().iter().enumerate() {
-        let path = format!("{path}.ignition.config.merge.{index}");
-        let settings = Settings::of(&merged.ignition, &path, fetched)?;
-        let child = referenced(resource, &path, &settings, fetched)?;
-        merged = merge(&merged, &resolve(&child, &path, depth + 1, fetched)?);
-    }
-    merged.ignition.config = None;
-    Ok(merged)
+/// One walk through the tree of configurations.
+struct Pass<'a> {
+    fetched: &'a Fetched,
+    /// The sources that are being rendered, outermost first.
+    above: Vec<String>,
+    count: usize,
 }
 
-fn referenced(
-    resource: &Resource,
-    path: &str,
-    settings: &Settings,
-    fetched: &Fetched,
-) -> Result<Config, Stop> {
-    let bytes = contents(resource, path, settings, true, fetched)?;
-    let parsed = parse(&bytes).map_err(|source| {
-        let url = shown(resource.source.as_deref().unwrap_or(""));
-        Stop::Error(RenderError::Parse { path: path.to_owned(), url, source })
-    })?;
-    Ok(parsed.config)
-}
-
-/// What a configuration says about fetching.
-#[derive(Default)]
-struct Settings {
-    authorities: Vec<Authority>,
-    timeouts: Timeouts,
-}
-
-impl Settings {
-    fn of(ignition: &Ignition, path: &str, fetched: &Fetched) -> Result<Self, Stop> {
-        let seconds = |value: Option<i64>| value.and_then(|value| u64::try_from(value).ok());
-        let default = Timeouts::default();
-        let timeouts = ignition.timeouts.as_ref().map_or(default, |timeouts| Timeouts {
-            response_headers: seconds(timeouts.http_response_headers).unwrap_or(default.response_headers),
-            total: seconds(timeouts.http_total).unwrap_or(default.total),
-        });
-        let tls = ignition.security.as_ref().and_then(|security| security.tls.as_ref());
-        let list = tls.and_then(|tls| tls.certificate_authorities.as_deref()).unwrap_or_default();
-        let first = Settings { authorities: Vec::new(), timeouts };
-        let path = format!("{path}.ignition.security.tls.certificateAuthorities");
-        let authorities = list
-            .iter()
-            .enumerate()
-            .map(|(index, resource)| {
-                Ok(Authority(contents(resource, &format!("{path}.{index}"), &first, false, fetched)?))
-            })
-            .collect::<Result<_, Stop>>()?;
-        Ok(Settings { authorities, timeouts })
+impl Pass<'_> {
+    /// `outer` is what is in force: this configuration merged into all that was merged before it.
+    fn resolve(&mut self, config: &Config, outer: &Ignition, path: &str) -> Result<Config, Stop> {
+        if self.above.len() > DEEPEST {
+            return Err(Stop::Error(RenderError::TooDeep { path: path.to_owned() }));
+        }
+        let references = config.ignition.config.clone().unwrap_or_default();
+        if let Some(replace) = references.replace.filter(|resource| resource.source.is_some()) {
+            let path = format!("{path}.ignition.config.replace");
+            let settings = settings(outer, &path, self.fetched)?;
+            let child = self.enter(&replace, &path, &settings)?;
+            let resolved = self.resolve(&child, &child.ignition, &path)?;
+            self.above.pop();
+            return Ok(resolved);
+        }
+        let mut merged = config.clone();
+        let mut outer = outer.clone();
+        for (index, resource) in references.merge.unwrap_or_default().iter().enumerate() {
+            let path = format!("{path}.ignition.config.merge.{index}");
+            let settings = settings(&outer, &path, self.fetched)?;
+            let child = self.enter(resource, &path, &settings)?;
+            let resolved = self.resolve(&child, &both(&outer, &child.ignition), &path)?;
+            self.above.pop();
+            outer = both(&outer, &resolved.ignition);
+            merged = merge(&merged, &resolved);
+        }
+        merged.ignition.config = None;
+        Ok(merged)
     }
+
+    /// The configuration that a resource is, valid by the rules of its version.
+    fn enter(&mut self, resource: &Resource, path: &str, settings: &Settings) -> Result<Config, Stop> {
+        let source = resource.source.clone().unwrap_or_default();
+        let url = shown(&source);
+        let fail = |error| Err(Stop::Error(error));
+        if self.above.contains(&source) {
+            return fail(RenderError::Circle { path: path.to_owned(), url });
+        }
+        self.count += 1;
+        if self.count > MOST {
+            return fail(RenderError::TooMany { path: path.to_owned() });
+        }
+        let bytes = contents(resource, path, settings, true, self.fetched)?;
+        let parsed = match parse(&bytes) {
+            Ok(parsed) => parsed,
+            Err(source) => return fail(RenderError::Parse { path: path.to_owned(), url, source }),
+        };
+        let problems = parsed.report().errors;
+        if !problems.is_empty() {
+            let problems = problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+            return fail(RenderError::Invalid { path: path.to_owned(), url, problems });
+        }
+        self.above.push(source);
+        Ok(parsed.config)
+    }
+}
+
+/// The settings for fetching of a child that is being merged.
+fn both(parent: &Ignition, child: &Ignition) -> Ignition {
+    let whole = |ignition: &Ignition| Config { ignition: ignition.clone(), ..Config::default() };
+    merge(&whole(parent), &whole(child)).ignition
+}
+
+fn settings(ignition: &Ignition, path: &str, fetched: &Fetched) -> Result<Settings, Stop> {
+    let seconds = |value: Option<i64>| value.and_then(|value| u64::try_from(value).ok());
+    let default = Timeouts::default();
+    let timeouts = ignition.timeouts.as_ref().map_or(default, |timeouts| Timeouts {
+        response_headers: seconds(timeouts.http_response_headers).unwrap_or(default.response_headers),
+        total: seconds(timeouts.http_total).unwrap_or(default.total),
+    });
+    let proxy = ignition.proxy.clone().unwrap_or_default();
+    let proxies = Proxies {
+        http: proxy.http_proxy.filter(|url| !url.is_empty()),
+        https: proxy.https_proxy.filter(|url| !url.is_empty()),
+        none: proxy.no_proxy.unwrap_or_default(),
+    };
+    let tls = ignition.security.as_ref().and_then(|security| security.tls.as_ref());
+    let list = tls.and_then(|tls| tls.certificate_authorities.as_deref()).unwrap_or_default();
+    let mut settings = Settings { authorities: Vec::new(), timeouts, proxies };
+    let path = format!("{path}.ignition.security.tls.certificateAuthorities");
+    let authorities = list.iter().enumerate().map(|(index, resource)| {
+        Ok(Authority(contents(resource, &format!("{path}.{index}"), &settings, false, fetched)?))
+    });
+    settings.authorities = authorities.collect::<Result<_, Stop>>()?;
+    Ok(settings)
 }
 
 /// The checked and unpacked bytes of a resource; without a source there are none.
@@ -137,45 +213,15 @@ fn contents(
         let bytes = read_data_url(source).map_err(fail)?;
         return check_and_unpack(resource, &bytes).map_err(fail);
     }
-    let headers = resource.http_headers.iter().flatten();
-    let headers = headers.filter_map(|header| Some((header.name.clone(), header.value.clone()?)));
-    let request = Request {
-        url: source.to_owned(),
-        headers: headers.collect(),
-        authorities: settings.authorities.clone(),
-        timeouts: settings.timeouts,
-        is_config,
-    };
+    let request = settings.request(resource, source, is_config);
     match fetched.get(&request) {
         Some(bytes) => check_and_unpack(resource, bytes).map_err(fail),
         None => Err(Stop::Fetch(Box::new(request))),
     }
 }
 
-/// Replaces every resource of `storage.files` by the plain data URL of its bytes.
-fn bring_in(config: &mut Config, fetched: &Fetched) -> Result<(), Stop> {
-    let settings = Settings::of(&config.ignition, "$", fetched)?;
-    let files = config.storage.as_mut().and_then(|storage| storage.files.as_mut());
-    for (index, file) in files.into_iter().flatten().enumerate() {
-        let path = format!("$.storage.files.{index}");
-        if let Some(resource) = file.contents.as_mut().filter(|resource| resource.source.is_some()) {
-            *resource = plain(&contents(resource, &format!("{path}.contents"), &settings, false, fetched)?);
-        }
-        for (number, resource) in file.append.iter_mut().flatten().enumerate() {
-            let path = format!("{path}.append.{number}");
-            *resource = plain(&contents(resource, &path, &settings, false, fetched)?);
-        }
-    }
-    Ok(())
-}
-
 fn plain(bytes: &[u8]) -> Resource {
-    Resource {
-        compression: None,
-        http_headers: None,
-        source: Some(data_url(bytes)),
-        verification: None::<Verification>,
-    }
+    Resource { source: Some(data_url(bytes)), ..Resource::default() }
 }
 
 #[cfg(test)]
@@ -194,7 +240,15 @@ mod tests {
         let (mut fetched, mut asked) = (Fetched::new(), Vec::new());
         loop {
             match render(config, &fetched).expect("it renders") {
-                Rendering::Done(config) => return (*config, asked),
+                Rendering::Done(rendered) => match embed(&rendered, &fetched).expect("it renders") {
+                    Rendering::Done(whole) => return (whole.config, asked),
+                    Rendering::Fetch(request) => {
+                        let (_, body) = network.iter().find(|(url, _)| *url == request.url).expect("known URL");
+                        let body = body.as_str().map_or_else(|| body.to_string(), str::to_owned);
+                        asked.push(request.clone());
+                        fetched.insert(request, body.into_bytes());
+                    }
+                },
                 Rendering::Fetch(request) => {
                     let (_, body) = network.iter().find(|(url, _)| *url == request.url).expect("known URL");
                     let body = body.as_str().map_or_else(|| body.to_string(), str::to_owned);
@@ -254,21 +308,46 @@ mod tests {
     }
 
     #[test]
+    fn a_child_is_fetched_with_what_its_parents_say() {
+        let child = json!({"ignition": {"version": "3.3.0", "config": {"merge": [{"source": "https://c/2"}]},
+            "proxy": {"httpsProxy": "http://p:1", "noProxy": ["d"]}, "timeouts": {"httpTotal": 9}}});
+        let start = config(json!({"ignition": {"config": {"merge": [{"source": "https://c/1"}]},
+            "timeouts": {"httpTotal": 60, "httpResponseHeaders": 5}}}));
+        let empty = json!({"ignition": {"version": "3.5.0"}});
+        let (_, asked) = run(&start, &[("https://c/1", child), ("https://c/2", empty)]);
+        assert_eq!(asked[0].timeouts, Timeouts { response_headers: 5, total: 60 });
+        assert_eq!(asked[1].timeouts, Timeouts { response_headers: 5, total: 9 });
+        assert_eq!(asked[1].proxies.https.as_deref(), Some("http://p:1"));
+    }
+
+    #[test]
     fn errors_name_the_entry_and_never_its_secret() {
-        let start = config(json!({"storage": {"files": [{"path": "/a",
-            "contents": {"source": "data:,secret", "verification": {"hash": format!("sha256-{}", "0".repeat(64))}}}]}}));
+        let start = config(json!({"ignition": {"config": {"merge": [{"source": "data:,secret",
+            "verification": {"hash": format!("sha256-{}", "0".repeat(64))}}]}}}));
         let error = render(&start, &Fetched::new()).unwrap_err().to_string();
-        assert_eq!(error, "$.storage.files.0.contents: the resource data:…");
-        let looped =
-            json!({"ignition": {"version": "3.5.0", "config": {"merge": [{"source": "https://c/1"}]}}});
-        let mut fetched = Fetched::new();
-        let error = loop {
-            match render(&config(looped.clone()), &fetched) {
-                Ok(Rendering::Fetch(request)) => fetched.insert(request, looped.to_string().into_bytes()),
-                Ok(Rendering::Done(_)) => panic!("a loop cannot be rendered"),
-                Err(error) => break error,
-            };
+        assert_eq!(error, "$.ignition.config.merge.0: the resource data:…");
+        let invalid = json!({"ignition": {"version": "3.5.0"}, "storage": {"files": [{"path": "a"}]}});
+        let start = config(json!({"ignition": {"config": {"replace": {"source": data_url(invalid.to_string().as_bytes())}}}}));
+        assert!(matches!(render(&start, &Fetched::new()), Err(RenderError::Invalid { .. })));
+    }
+
+    #[test]
+    fn circles_and_deep_chains_end() {
+        let to = |url: &str| json!({"ignition": {"version": "3.5.0", "config": {"merge": [{"source": url}]}}});
+        let end = |next: &dyn Fn(&str) -> String| {
+            let mut fetched = Fetched::new();
+            loop {
+                match render(&config(to("https://c/0")), &fetched) {
+                    Ok(Rendering::Fetch(request)) => {
+                        let body = to(&next(&request.url)).to_string().into_bytes();
+                        fetched.insert(request, body)
+                    }
+                    Ok(Rendering::Done(_)) => panic!("it has no end"),
+                    Err(error) => break error,
+                };
+            }
         };
-        assert!(matches!(error, RenderError::TooDeep { .. }));
+        assert!(matches!(end(&str::to_owned), RenderError::Circle { .. }));
+        assert!(matches!(end(&|url| format!("{url}0")), RenderError::TooDeep { .. }));
     }
 }

@@ -22,16 +22,20 @@ pub const UNIT_PATHS: &[&str] =
     &[UNIT_DIRECTORY, "/usr/local/lib/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system"];
 pub const PRESET_FILE: &str = "/etc/systemd/system-preset/20-ignition.preset";
 
+/// By the end of its name only.
+pub fn has_unit_type(name: &str) -> bool {
+    name.rsplit_once('.').is_some_and(|(_, kind)| TYPES.contains(&kind))
+}
+
+/// As systemd accepts it.
 pub fn is_unit_name(name: &str) -> bool {
-    let Some((stem, kind)) = name.rsplit_once('.') else { return false };
+    let Some((stem, _)) = name.rsplit_once('.').filter(|_| has_unit_type(name)) else { return false };
     let allowed = |c: char| c.is_ascii_alphanumeric() || ":-_.\\@".contains(c);
-    !stem.is_empty() && name.len() < 256 && stem.chars().all(allowed) && TYPES.contains(&kind)
+    !stem.is_empty() && name.len() < 256 && stem.chars().all(allowed)
 }
 
 pub fn is_dropin_name(name: &str) -> bool {
-    name.strip_suffix(".conf").is_some_and(|stem| !stem.is_empty())
-        && !name.contains('/')
-        && !name.contains('\0')
+    name.ends_with(".conf") && !name.contains(['/', '\0'])
 }
 
 /// The template (`a@.service`) and the instance (`1`) of `a@1.service`.
@@ -41,33 +45,61 @@ pub fn template(name: &str) -> Option<(String, String)> {
     Some((format!("{prefix}@.{kind}"), instance.to_owned()))
 }
 
+/// Longer lines are cut by systemd.
+const LONGEST_LINE: usize = 2048;
+
 /// # Errors
 /// The number of the first wrong line, and the rule.
 pub fn check_syntax(text: &str) -> Result<(), (usize, &'static str)> {
-    let mut in_section = false;
-    let mut continued = false;
-    for (index, line) in text.lines().enumerate() {
-        let line = line.trim();
+    read(text).map(drop)
+}
+
+/// The names of the sections, in order; of a text with a mistake those before it.
+pub fn sections(text: &str) -> Vec<String> {
+    read(text).unwrap_or_default()
+}
+
+/// systemd ignores what stands before the first section, so it is not judged.
+fn read(text: &str) -> Result<Vec<String>, (usize, &'static str)> {
+    let mut sections = Vec::new();
+    let mut lines = text.split('\n').enumerate();
+    while let Some((index, line)) = lines.next() {
         let number = index + 1;
-        if line.starts_with(['#', ';']) || (line.is_empty() && !continued) {
-            continue;
+        if line.len() >= LONGEST_LINE {
+            return Err((number, "must have lines of less than 2048 bytes"));
         }
-        if continued {
-            continued = line.ends_with('\\');
-        } else if line.starts_with('[') {
-            if !line.ends_with(']') || line.len() < 3 {
-                return Err((number, "must have sections in brackets, such as [Unit]"));
+        let line = if sections.is_empty() { before_section(line) } else { line.trim_start() };
+        if line.starts_with(['#', ';']) {
+            skip_continuation(&mut lines, line.trim_end_matches(' '));
+        } else if let Some(rest) = line.strip_prefix('[') {
+            let end = rest.find(']').ok_or((number, "must have sections in brackets, such as [Unit]"))?;
+            if !rest[end + 1..].trim().is_empty() {
+                return Err((number, "must have nothing after the name of a section"));
             }
-            in_section = true;
-        } else if !in_section {
-            return Err((number, "must begin with a section such as [Unit]"));
-        } else if !line.contains('=') {
-            return Err((number, "must have lines of the form Name=value"));
-        } else {
-            continued = line.ends_with('\\');
+            sections.push(rest[..end].to_owned());
+        } else if !line.trim().is_empty() {
+            if !line.contains('=') {
+                return Err((number, "must have lines of the form Name=value"));
+            }
+            skip_continuation(&mut lines, line.trim_end_matches('\r'));
         }
     }
-    Ok(())
+    Ok(sections)
+}
+
+/// The first section or comment on a line; nothing else counts there.
+fn before_section(line: &str) -> &str {
+    line.find(['[', '#', ';']).map_or("", |at| &line[at..])
+}
+
+fn skip_continuation<'a>(lines: &mut impl Iterator<Item = (usize, &'a str)>, first: &'a str) {
+    let mut line = first;
+    while line.ends_with('\\') {
+        match lines.next() {
+            Some((_, next)) => line = next.trim_end_matches(['\r', ' ']),
+            None => return,
+        }
+    }
 }
 
 /// The `[Install]` section.
@@ -143,15 +175,23 @@ fn with_specifiers(text: &str, name: &str) -> String {
     text.replace("%i", instance).replace("%n", name).replace("%N", stem).replace("%p", prefix)
 }
 
-/// One line of a preset file; an instance is enabled through its template.
-pub fn preset_line(name: &str, enabled: bool) -> String {
-    let verb = if enabled { "enable" } else { "disable" };
-    match template(name) {
-        Some((template, instance)) if enabled && !instance.is_empty() => {
-            format!("enable {template} {instance}")
+/// The lines of a preset file; instances that are enabled stand behind their template.
+pub fn preset_lines<'a>(units: impl Iterator<Item = (&'a str, bool)>) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for (name, enabled) in units {
+        let verb = if enabled { "enable" } else { "disable" };
+        match template(name).filter(|(_, instance)| enabled && !instance.is_empty()) {
+            Some((template, instance)) => {
+                let start = format!("enable {template} ");
+                match lines.iter_mut().find(|line| line.starts_with(&start)) {
+                    Some(line) => *line = format!("{line} {instance}"),
+                    None => lines.push(start + &instance),
+                }
+            }
+            None => lines.push(format!("{verb} {name}")),
         }
-        _ => format!("{verb} {name}"),
     }
+    lines
 }
 
 #[cfg(test)]
@@ -183,7 +223,7 @@ mod tests {
             |name| enablement_links(name, "/usr/lib/systemd/system/a@.service", &install)[0].0.clone();
         assert_eq!(links("a@.service"), "/etc/systemd/system/getty.target.wants/a@tty1.service");
         assert_eq!(links("a@x.service"), "/etc/systemd/system/getty.target.wants/a@x.service");
-        assert_eq!(preset_line("a@x.service", true), "enable a@.service x");
-        assert_eq!(preset_line("a.service", false), "disable a.service");
+        let units = [("a@x.service", true), ("b.service", false), ("a@y.service", true)];
+        assert_eq!(preset_lines(units.into_iter()), ["enable a@.service x y", "disable b.service"]);
     }
 }

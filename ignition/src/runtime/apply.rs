@@ -1,22 +1,27 @@
-//! Carrying out a plan on a root file system. Every action may be repeated: after a power cut the whole plan is
-//! applied again and ends in the same tree.
+//! Carrying out the actions of the files stage on a root file system. Every action may be repeated: after a power
+//! cut all of them are carried out again and end in the same tree.
+//!
+//! No file is synced by itself. A journal, synced before anything else, names the files that are about to appear;
+//! a later run knows by it that it may replace what a cut run left of them.
 
-use std::collections::BTreeMap;
-use std::fs;
+use std::collections::BTreeSet;
+use std::fs::{self, File};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use sha2::{Digest, Sha256};
 use thiserror::Error;
 
+use super::fetch::Fetcher;
 use super::files::{self, Ids};
+use super::report::Failure;
 use super::root::{Root, RootError};
-use super::{services, users};
-use crate::accounts::AccountError;
+use super::{contents, services, users};
+use crate::accounts::{AccountError, Accounts};
 use crate::plan::{Action, Contents, Owner, Principal};
+use crate::units::PRESET_FILE;
 
-/// Which appended files are done: path to the SHA-256 of the result.
-const APPENDED: &str = "/etc/.ashlar-ignition-appended.json";
+/// Paths that a run which has not ended yet is creating.
+pub(super) const JOURNAL: &str = "/etc/.ashlar-ignition-journal.json";
 
 #[derive(Debug, Error)]
 pub enum ApplyError {
@@ -30,14 +35,18 @@ pub enum ApplyError {
     Kind { path: String, found: &'static str, wanted: &'static str },
     #[error("{path} is part of the operating system's skeleton and cannot be replaced")]
     TopLevel { path: String },
+    #[error("{path} and {other} lead to the same place")]
+    SamePlace { path: String, other: String },
     #[error("there is no {kind} {name}")]
     NoPrincipal { kind: &'static str, name: String },
     #[error(transparent)]
     Account(#[from] AccountError),
+    #[error("fetching {entry}: {cause}")]
+    Fetch { entry: String, cause: String, remedy: String },
 }
 
 impl ApplyError {
-    pub fn remedy(&self) -> &'static str {
+    pub fn remedy(&self) -> &str {
         match self {
             ApplyError::Exists { .. } | ApplyError::Kind { .. } => {
                 "set `overwrite: true` in the entry, or choose another path"
@@ -46,11 +55,19 @@ impl ApplyError {
                 "name an account of the image, or add it under passwd"
             }
             ApplyError::Account(_) => "correct the ids under passwd",
+            ApplyError::SamePlace { .. } => "keep one of the two entries",
+            ApplyError::Fetch { remedy, .. } => remedy,
             ApplyError::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
                 "install to a larger disk, or write less"
             }
             _ => "correct the entry's path in the configuration and install the host again",
         }
+    }
+}
+
+impl From<Failure> for ApplyError {
+    fn from(failure: Failure) -> Self {
+        ApplyError::Fetch { entry: failure.entry, cause: failure.cause, remedy: failure.remedy }
     }
 }
 
@@ -62,93 +79,172 @@ pub(super) fn io_error(act: &'static str, path: &str) -> impl FnOnce(io::Error) 
 ///
 /// # Errors
 /// The entry that failed, with its cause.
-pub fn apply(actions: &[Action], root: &Root) -> Result<Vec<String>, (String, ApplyError)> {
-    let mut warnings = Vec::new();
-    for action in actions {
-        one(action, root, &mut warnings).map_err(|error| (action.to_string(), error))?;
-    }
-    Ok(warnings)
-}
-
-fn one(action: &Action, root: &Root, warnings: &mut Vec<String>) -> Result<(), ApplyError> {
-    match action {
-        Action::Group(group) => users::group(group, root),
-        Action::User(user) => users::user(user, root),
-        Action::Directory { path, mode, owner, overwrite } => directory(path, *mode, owner, *overwrite, root),
-        Action::File { path, contents, mode, owner, overwrite } => {
-            file(path, contents, *mode, owner, *overwrite, root)
-        }
-        Action::Link { path, target, hard: false, owner, overwrite } => {
-            soft_link(path, target, owner, *overwrite, root)
-        }
-        Action::Link { path, target, overwrite, .. } => hard_link(path, target, *overwrite, root),
-        Action::Unmask { unit } => services::unmask(unit, root),
-        Action::Enable { unit } => services::enable(unit, root, warnings),
-        Action::Disable { unit } => services::disable(unit, root),
-    }
-}
-
-fn directory(
-    path: &str,
-    mode: Option<u32>,
-    owner: &Owner,
-    overwrite: bool,
+pub async fn apply(
+    actions: &[Action],
     root: &Root,
-) -> Result<(), ApplyError> {
-    let place = root.place(path)?;
-    let leads_to = root.follow(path)?;
-    if !leads_to.is_dir() && place.symlink_metadata().is_ok() {
-        if !overwrite {
-            return Err(ApplyError::Kind {
-                path: path.to_owned(),
-                found: "a file or a link",
-                wanted: "a directory",
-            });
+    fetcher: &Fetcher,
+) -> Result<Vec<String>, (String, ApplyError)> {
+    let begun = begin(actions, root).map_err(|error| ("the configuration".to_owned(), error))?;
+    let mut run = Run { root, fetcher, accounts: None, unfinished: begun, warnings: Vec::new() };
+    for action in actions {
+        run.one(action).await.map_err(|error| (action.to_string(), error))?;
+    }
+    end(root).map_err(|error| (JOURNAL.to_owned(), error))?;
+    Ok(run.warnings)
+}
+
+/// Paths as the entries name them, where they lead to, and the journal.
+fn begin(actions: &[Action], root: &Root) -> Result<BTreeSet<String>, ApplyError> {
+    let mut places: std::collections::HashMap<PathBuf, &str> = std::collections::HashMap::new();
+    let mut new = BTreeSet::new();
+    for action in actions {
+        let path = match action {
+            Action::Directory { path, .. } | Action::File { path, .. } | Action::Link { path, .. } => path,
+            _ => continue,
+        };
+        // What blocks the way may be replaced by an entry above; the entry itself meets what is left.
+        let Ok(place) = root.look(path) else { continue };
+        if matches!(action, Action::File { contents: Contents::Replace(_), .. }) && place.symlink_metadata().is_err() {
+            new.insert(path.clone());
         }
+        if let Some(other) = places.insert(place, path) {
+            return Err(ApplyError::SamePlace { path: path.clone(), other: other.to_owned() });
+        }
+    }
+    let journal = root.look(JOURNAL)?;
+    let old: BTreeSet<String> =
+        fs::read(&journal).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
+    new.extend(old.iter().cloned());
+    if new != old {
+        let text = serde_json::to_vec(&new).unwrap_or_default();
+        files::write_synced(&root.place(JOURNAL)?, &text, 0o600).map_err(io_error("writing", JOURNAL))?;
+    }
+    Ok(old)
+}
+
+fn end(root: &Root) -> Result<(), ApplyError> {
+    for folder in ["/etc", "/var", "/"] {
+        if let Ok(file) = File::open(root.follow(folder)?) {
+            rustix::fs::syncfs(&file).map_err(|error| io_error("syncing", folder)(error.into()))?;
+        }
+    }
+    files::remove(&root.look(JOURNAL)?).map_err(io_error("removing", JOURNAL))
+}
+
+struct Run<'a> {
+    root: &'a Root,
+    fetcher: &'a Fetcher,
+    /// Read when a name is first looked up after the accounts were made.
+    accounts: Option<Accounts>,
+    unfinished: BTreeSet<String>,
+    warnings: Vec<String>,
+}
+
+impl Run<'_> {
+    async fn one(&mut self, action: &Action) -> Result<(), ApplyError> {
+        match action {
+            Action::Group(group) => users::group(group, self.root),
+            Action::User(user) => users::user(user, self.root),
+            Action::Directory { path, mode, owner, overwrite } => {
+                let ids = self.ids(owner)?;
+                directory(path, *mode, ids, *overwrite, self.root)
+            }
+            Action::File { path, contents, mode, owner, overwrite } => {
+                let overwrite = *overwrite || self.unfinished.contains(path);
+                self.file(path, contents, *mode, owner, overwrite).await
+            }
+            Action::Link { path, target, hard: false, owner, overwrite } => {
+                let ids = self.ids(owner)?;
+                soft_link(path, target, ids, *overwrite, self.root)
+            }
+            Action::Link { path, target, overwrite, .. } => hard_link(path, target, *overwrite, self.root),
+            Action::Preset { lines } => preset(lines, self.root),
+            Action::Unmask { unit } => services::unmask(unit, self.root),
+            Action::Enable { unit } => services::enable(unit, self.root, &mut self.warnings),
+            Action::Disable { unit } => services::disable(unit, self.root),
+        }
+    }
+
+    async fn file(
+        &mut self,
+        path: &str,
+        wanted: &Contents,
+        mode: Option<u32>,
+        owner: &Owner,
+        overwrite: bool,
+    ) -> Result<(), ApplyError> {
+        let place = self.root.place(path)?;
+        let ids = self.ids(owner)?;
+        let found = place.symlink_metadata().ok();
+        let is_file = found.as_ref().is_some_and(fs::Metadata::is_file);
+        if found.is_some() && !is_file && !overwrite {
+            return Err(ApplyError::Kind { path: path.to_owned(), found: "no regular file", wanted: "a file" });
+        }
+        match wanted {
+            Contents::Keep if is_file => {
+                files::set_attributes(&place, mode, ids).map_err(io_error("setting mode and owner of", path))
+            }
+            Contents::Keep => {
+                files::write(&place, b"", mode.unwrap_or(0o644), owned(ids)).map_err(io_error("writing", path))
+            }
+            Contents::Append(more) => contents::append(path, more, mode, ids, self.root, self.fetcher).await,
+            Contents::Replace(sources) => {
+                let new = contents::New::make(path, &place, sources, self.fetcher).await?;
+                if is_file && new.is_same_as(&place).map_err(io_error("reading", path))? {
+                    new.discard();
+                    // What was there is as it would be made: only a mode that is asked for can differ.
+                    let mode = mode.or(overwrite.then_some(0o644));
+                    return files::set_attributes(&place, mode, if overwrite { owned(ids) } else { ids })
+                        .map_err(io_error("setting mode and owner of", path));
+                }
+                if found.is_some() && !overwrite {
+                    new.discard();
+                    return Err(ApplyError::Exists { path: path.to_owned() });
+                }
+                clear_if_directory(path, &place)?;
+                new.put(&place, mode.unwrap_or(0o644), owned(ids)).map_err(io_error("writing", path))
+            }
+        }
+    }
+
+    fn ids(&mut self, owner: &Owner) -> Result<Ids, ApplyError> {
+        let by_name = |principal: &Option<Principal>| matches!(principal, Some(Principal::Name(_)));
+        if self.accounts.is_none() && (by_name(&owner.user) || by_name(&owner.group)) {
+            self.accounts = Some(users::read(self.root)?);
+        }
+        let id = |principal: &Option<Principal>, kind, find: &dyn Fn(&str) -> Option<u32>| match principal {
+            None => Ok(None),
+            Some(Principal::Id(id)) => Ok(Some(*id)),
+            Some(Principal::Name(name)) => {
+                find(name).map(Some).ok_or_else(|| ApplyError::NoPrincipal { kind, name: name.clone() })
+            }
+        };
+        let accounts = self.accounts.as_ref();
+        Ok(Ids {
+            user: id(&owner.user, "user", &|name| accounts?.user_id(name))?,
+            group: id(&owner.group, "group", &|name| accounts?.group_id(name))?,
+        })
+    }
+}
+
+fn directory(path: &str, mode: Option<u32>, ids: Ids, overwrite: bool, root: &Root) -> Result<(), ApplyError> {
+    let place = root.place(path)?;
+    if overwrite && place.symlink_metadata().is_ok() {
         clear(path, &place)?;
+    }
+    let leads_to = root.follow(path)?;
+    if !leads_to.is_dir() && place.symlink_metadata().is_ok_and(|data| !data.is_symlink()) {
+        return Err(ApplyError::Kind { path: path.to_owned(), found: "a file", wanted: "a directory" });
     }
     let exists = leads_to.is_dir();
     let place = root.directory(path)?;
     let mode = mode.or((!exists).then_some(0o755));
-    files::set_attributes(&place, mode, ids(owner, root)?)
-        .map_err(io_error("setting mode and owner of", path))
+    let ids = if exists { ids } else { owned(ids) };
+    files::set_attributes(&place, mode, ids).map_err(io_error("setting mode and owner of", path))
 }
 
-fn file(
-    path: &str,
-    contents: &Contents,
-    mode: Option<u32>,
-    owner: &Owner,
-    overwrite: bool,
-    root: &Root,
-) -> Result<(), ApplyError> {
-    let place = root.place(path)?;
-    let ids = ids(owner, root)?;
-    let found = place.symlink_metadata().ok();
-    let bytes = match contents {
-        Contents::Replace(bytes) => {
-            let same = found.as_ref().is_some_and(fs::Metadata::is_file)
-                && fs::read(&place).map_err(io_error("reading", path))? == *bytes;
-            if found.is_some() && !same {
-                if !overwrite {
-                    return Err(ApplyError::Exists { path: path.to_owned() });
-                }
-                clear_unless_file(path, &place)?;
-            }
-            bytes.clone()
-        }
-        Contents::Keep if found.is_some() => {
-            return files::set_attributes(&place, mode, ids)
-                .map_err(io_error("setting mode and owner of", path));
-        }
-        Contents::Keep => Vec::new(),
-        Contents::Append(more) => return append(path, more, mode, ids, root),
-    };
-    files::write(&place, &bytes, mode.unwrap_or(0o644), owned(ids)).map_err(io_error("writing", path))
-}
-
-/// A file that is put in place belongs to root unless the configuration says otherwise.
-fn owned(ids: Ids) -> Ids {
+/// What is new belongs to root unless the configuration says otherwise.
+pub(super) fn owned(ids: Ids) -> Ids {
     if rustix::process::geteuid().is_root() {
         Ids { user: ids.user.or(Some(0)), group: ids.group.or(Some(0)) }
     } else {
@@ -156,69 +252,51 @@ fn owned(ids: Ids) -> Ids {
     }
 }
 
-/// Appends to what is there, once: the result's hash is recorded before the file is renamed into place.
-fn append(path: &str, more: &[u8], mode: Option<u32>, ids: Ids, root: &Root) -> Result<(), ApplyError> {
-    let place = root.follow(path)?;
-    let (start, old_mode) = match place.symlink_metadata() {
-        Ok(data) if data.is_file() => {
-            use std::os::unix::fs::PermissionsExt;
-            (fs::read(&place).map_err(io_error("reading", path))?, data.permissions().mode() & 0o7777)
-        }
-        Ok(_) => {
-            return Err(ApplyError::Kind {
-                path: path.to_owned(),
-                found: "no regular file",
-                wanted: "a file",
-            });
-        }
-        Err(_) => (Vec::new(), 0o644),
-    };
-    let record = root.place(APPENDED)?;
-    let mut done: BTreeMap<String, String> =
-        fs::read(&record).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
-    if done.get(path) == Some(&hex::encode(Sha256::digest(&start))) {
-        return files::set_attributes(&place, mode, ids).map_err(io_error("setting mode and owner of", path));
-    }
-    let result = [start.as_slice(), more].concat();
-    done.insert(path.to_owned(), hex::encode(Sha256::digest(&result)));
-    let text = serde_json::to_vec(&done).unwrap_or_default();
-    files::write(&record, &text, 0o600, Ids::default()).map_err(io_error("writing", APPENDED))?;
-    root.place(path)?;
-    files::write(&place, &result, mode.unwrap_or(old_mode), ids).map_err(io_error("appending to", path))
-}
-
-fn soft_link(
-    path: &str,
-    target: &str,
-    owner: &Owner,
-    overwrite: bool,
-    root: &Root,
-) -> Result<(), ApplyError> {
+fn soft_link(path: &str, target: &str, ids: Ids, overwrite: bool, root: &Root) -> Result<(), ApplyError> {
     let place = root.place(path)?;
     let same = place.read_link().is_ok_and(|found| found == Path::new(target));
     if !same && place.symlink_metadata().is_ok() {
         if !overwrite {
             return Err(ApplyError::Exists { path: path.to_owned() });
         }
-        clear_unless_file(path, &place)?;
+        clear_if_directory(path, &place)?;
     }
-    files::link(&place, target, ids(owner, root)?).map_err(io_error("linking", path))
+    let ids = if same { ids } else { owned(ids) };
+    files::link(&place, target, ids).map_err(io_error("linking", path))
 }
 
 fn hard_link(path: &str, target: &str, overwrite: bool, root: &Root) -> Result<(), ApplyError> {
     let place = root.place(path)?;
-    let target = root.follow(target)?;
+    // A relative target is below the root, as in the reference.
+    let target = root.look(&format!("/{}", target.trim_start_matches('/')))?;
     if place.symlink_metadata().is_ok() && !files::same_file(&place, &target) {
         if !overwrite {
             return Err(ApplyError::Exists { path: path.to_owned() });
         }
-        clear_unless_file(path, &place)?;
+        clear_if_directory(path, &place)?;
     }
     files::hard_link(&place, &target).map_err(io_error("linking", path))
 }
 
+/// Adds the lines that the file has not yet.
+fn preset(lines: &[String], root: &Root) -> Result<(), ApplyError> {
+    let place = root.place(PRESET_FILE)?;
+    let mut text = match fs::read_to_string(&place) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+        Err(error) => return Err(io_error("reading", PRESET_FILE)(error)),
+    };
+    for line in lines {
+        if !text.lines().any(|other| other == line) {
+            text += line;
+            text.push('\n');
+        }
+    }
+    files::write(&place, text.as_bytes(), 0o644, Ids::default()).map_err(io_error("writing", PRESET_FILE))
+}
+
 /// Files and links are replaced by a rename; only a directory must go first.
-fn clear_unless_file(path: &str, place: &Path) -> Result<(), ApplyError> {
+fn clear_if_directory(path: &str, place: &Path) -> Result<(), ApplyError> {
     if place.symlink_metadata().is_ok_and(|data| data.is_dir()) { clear(path, place) } else { Ok(()) }
 }
 
@@ -227,24 +305,6 @@ fn clear(path: &str, place: &Path) -> Result<(), ApplyError> {
         return Err(ApplyError::TopLevel { path: path.to_owned() });
     }
     files::remove(place).map_err(io_error("removing what is at", path))
-}
-
-fn ids(owner: &Owner, root: &Root) -> Result<Ids, ApplyError> {
-    if owner.user.is_none() && owner.group.is_none() {
-        return Ok(Ids::default());
-    }
-    let accounts = users::read(root)?;
-    let id = |principal: &Option<Principal>, kind, find: &dyn Fn(&str) -> Option<u32>| match principal {
-        None => Ok(None),
-        Some(Principal::Id(id)) => Ok(Some(*id)),
-        Some(Principal::Name(name)) => {
-            find(name).map(Some).ok_or_else(|| ApplyError::NoPrincipal { kind, name: name.clone() })
-        }
-    };
-    Ok(Ids {
-        user: id(&owner.user, "user", &|name| accounts.user_id(name))?,
-        group: id(&owner.group, "group", &|name| accounts.group_id(name))?,
-    })
 }
 
 #[cfg(test)]

@@ -13,7 +13,13 @@ fn actions(mut value: Value) -> Vec<Action> {
     value["ignition"]["version"] = "3.5.0".into();
     let config = crate::parse_value(value).expect("a configuration").config;
     assert_eq!(crate::validate(&config), []);
-    crate::plan(&config).expect("possible")
+    crate::plan(&config, &Default::default()).expect("possible")
+}
+
+fn apply(actions: &[Action], root: &Root) -> Result<Vec<String>, (String, ApplyError)> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let fetcher = Fetcher::plain(Path::new("/"), |_| {});
+    runtime.block_on(super::apply(actions, root, &fetcher))
 }
 
 /// A small image: accounts, a skeleton, a unit, `/home` as a link into `/var`.

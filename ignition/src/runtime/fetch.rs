@@ -1,28 +1,31 @@
-//! Fetching resources over HTTP(S): patient with the network and with servers that are not ready, final with
-//! everything that waiting cannot cure.
+//! Fetching resources: patient with the network and with servers that are not ready, final with everything that
+//! waiting cannot cure.
 
 use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{self, BufWriter, Seek, Write};
 use std::path::Path;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderName, HeaderValue, LOCATION};
-use reqwest::{Client, StatusCode};
+use reqwest::{Client, NoProxy, Proxy, StatusCode};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 use url::Url;
 
+use super::attempts::{Attempt, Patience, never};
+use super::cloud::{self, Store};
 use super::report::{Failure, chain};
-use crate::resource::{Request, shown};
+use super::sink::{Limited, Refused, Sink};
+use super::tftp;
+use crate::resource::{Authority, Proxies, Request, Wanted, shown};
 
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// A wait that goes on for the same reason is told again this often.
-const REMINDER: Duration = Duration::from_secs(30);
 const CONNECT: Duration = Duration::from_secs(10);
 const STALLED: Duration = Duration::from_secs(30);
 const MOST_REDIRECTS: usize = 10;
+const LARGEST_CONFIGURATION: usize = 64 << 20;
 const SYSTEM_BUNDLE: &str = "etc/ssl/certs/ca-certificates.crt";
 
 /// Proof of who this host is, and the servers that may see it.
@@ -32,84 +35,154 @@ pub struct Identity {
     pub private_key_pem: String,
 }
 
+/// One client for each way of connecting.
+type Clients = Vec<((bool, Vec<Authority>, Proxies), Client)>;
+
 pub struct Fetcher {
     /// Scheme, host and port of the configuration server: trusted by `server_ca_pem` alone, gets the identity.
-    pub own_origins: BTreeSet<String>,
-    pub server_ca_pem: String,
-    pub identity: Option<Identity>,
+    own_origins: BTreeSet<String>,
+    server_ca_pem: String,
+    identity: Option<Identity>,
     /// Certificates of other servers: those of the image.
-    pub system_bundle: Vec<u8>,
+    system_bundle: Vec<u8>,
+    store: Store,
+    clients: Mutex<Clients>,
     /// Where waiting is told.
-    pub say: fn(&str),
-}
-
-/// Why one attempt failed.
-enum Attempt {
-    Again(String),
-    Final { cause: String, remedy: &'static str },
+    say: fn(&str),
 }
 
 impl Fetcher {
+    /// For configurations that nobody but their own text vouches for.
+    pub fn plain(sysroot: &Path, say: fn(&str)) -> Self {
+        Self {
+            own_origins: BTreeSet::new(),
+            server_ca_pem: String::new(),
+            identity: None,
+            system_bundle: Self::system_bundle(sysroot),
+            store: Store::from_environment(),
+            clients: Mutex::default(),
+            say,
+        }
+    }
+
+    /// Fetches with the identity of an enrolled host.
+    pub fn of_host(
+        own_origins: BTreeSet<String>,
+        server_ca_pem: String,
+        identity: Option<Identity>,
+        sysroot: &Path,
+        say: fn(&str),
+    ) -> Self {
+        Self { own_origins, server_ca_pem, identity, ..Self::plain(sysroot, say) }
+    }
+
     /// For other servers than the configuration server: the certificates of `sysroot`, else of this system.
-    pub fn system_bundle(sysroot: &Path) -> Vec<u8> {
+    fn system_bundle(sysroot: &Path) -> Vec<u8> {
         let places = [sysroot.join(SYSTEM_BUNDLE), Path::new("/").join(SYSTEM_BUNDLE)];
         places.iter().find_map(|path| std::fs::read(path).ok()).unwrap_or_default()
     }
 
-    /// Fetches until it succeeds, fails for good, or the configuration's own total time is over.
+    /// Fetches into memory until it succeeds, fails for good, or the configuration's own total time is over.
     ///
     /// # Errors
     /// A failure with the URL, the cause and the remedy.
     pub async fn fetch(&self, request: &Request) -> Result<Vec<u8>, Failure> {
-        let began = Instant::now();
-        let mut pause = FIRST_PAUSE;
-        let mut told: Option<(String, Instant)> = None;
+        let mut patience = Patience::new(request, self.say);
         loop {
-            let cause = match self.attempt(request).await {
-                Ok(bytes) => return Ok(bytes),
-                Err(Attempt::Final { cause, remedy }) => return Err(failure(request, cause, remedy)),
-                Err(Attempt::Again(cause)) => cause,
-            };
-            let total = Duration::from_secs(request.timeouts.total);
-            if !total.is_zero() && began.elapsed() >= total {
-                let cause =
-                    format!("no answer in {} s (ignition.timeouts.httpTotal): {cause}", total.as_secs());
-                return Err(failure(
-                    request,
-                    cause,
-                    "check the network and the server, then restart the host",
-                ));
+            let mut memory = Limited { bytes: Vec::new(), most: LARGEST_CONFIGURATION };
+            match patience.limit(self.attempt(request, &Wanted::default(), &mut memory)).await {
+                Ok(()) => return Ok(memory.bytes),
+                Err(attempt) => patience.after(attempt).await?,
             }
-            let is_new = told.as_ref().is_none_or(|(last, at)| *last != cause || at.elapsed() >= REMINDER);
-            if is_new {
-                let seconds = began.elapsed().as_secs();
-                (self.say)(&format!("waiting for {} since {seconds} s: {cause}", shown(&request.url)));
-                told = Some((cause, Instant::now()));
-            }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 
-    async fn attempt(&self, request: &Request) -> Result<Vec<u8>, Attempt> {
-        let mut url = Url::parse(&request.url).map_err(|error| never(&error.to_string()))?;
-        for redirects in 0..=MOST_REDIRECTS {
-            let response = self.send(request, &url, redirects == 0).await?;
-            let status = response.status();
-            if status.is_redirection() {
-                let target = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
-                url = target
-                    .and_then(|target| url.join(target).ok())
-                    .ok_or_else(|| never("a redirect to nowhere"))?;
-                continue;
+    /// As `fetch`, into a file from its present position on; checked and unpacked on the way.
+    ///
+    /// # Errors
+    /// As `fetch`; the file's end is then not to be used.
+    pub async fn fetch_into(&self, request: &Request, wanted: &Wanted, file: &mut File) -> Result<(), Failure> {
+        let mut patience = Patience::new(request, self.say);
+        let local = |error: io::Error| Failure {
+            stage: "fetch",
+            entry: shown(&request.url),
+            cause: format!("writing the temporary file: {error}"),
+            remedy: "check the disk".to_owned(),
+        };
+        let start = file.stream_position().map_err(local)?;
+        loop {
+            let mut writer = BufWriter::with_capacity(64 << 10, &mut *file);
+            let done = patience.limit(self.attempt(request, wanted, &mut writer)).await;
+            drop(writer.into_parts());
+            match done {
+                Ok(()) => return Ok(()),
+                Err(attempt) => patience.after(attempt).await?,
             }
-            return self.body(response, status, &url).await;
+            file.set_len(start).map_err(local)?;
+            file.seek(io::SeekFrom::Start(start)).map_err(local)?;
+        }
+    }
+
+    async fn attempt(&self, request: &Request, wanted: &Wanted, out: &mut impl Write) -> Result<(), Attempt> {
+        let url = Url::parse(&request.url).map_err(|error| never(&error.to_string()))?;
+        let mut sink = Sink::new(wanted, out);
+        match url.scheme() {
+            "http" | "https" => self.follow(request, url, &mut sink).await?,
+            "tftp" => match tftp::fetch(&url, &mut sink).await {
+                Ok(()) => {}
+                Err(tftp::Stopped::Later(cause)) => return Err(Attempt::Again(cause)),
+                Err(tftp::Stopped::Never(cause) | tftp::Stopped::Write(cause)) => return Err(never(&cause)),
+            },
+            "s3" | "arn" | "gs" => self.object(request, &url, &mut sink).await?,
+            other => return Err(never(&format!("nothing is fetched by the scheme {other}"))),
+        }
+        sink.finish().map_err(refused)
+    }
+
+    /// Headers of the configuration are dropped after a redirect.
+    async fn follow<W: Write>(&self, request: &Request, url: Url, sink: &mut Sink<'_, W>) -> Result<(), Attempt> {
+        let mut url = url;
+        for redirects in 0..=MOST_REDIRECTS {
+            let headers = if redirects == 0 { request.headers.as_slice() } else { &[] };
+            let response = self.send(request, &url, headers).await?;
+            let status = response.status();
+            if !status.is_redirection() {
+                return self.body(response, status, &url, sink).await;
+            }
+            let target = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
+            let next = target.and_then(|target| url.join(target).ok()).ok_or_else(|| never("a redirect to nowhere"))?;
+            if url.scheme() == "https" && next.scheme() != "https" {
+                return Err(never("a redirect from https to a connection that is not encrypted"));
+            }
+            url = next;
         }
         Err(never("too many redirects"))
     }
 
-    /// Headers of the configuration are dropped after a redirect.
-    async fn send(&self, request: &Request, url: &Url, first: bool) -> Result<reqwest::Response, Attempt> {
+    /// An object of a store; asked for once more when the store says that the bucket is in another region.
+    async fn object<W: Write>(&self, request: &Request, source: &Url, sink: &mut Sink<'_, W>) -> Result<(), Attempt> {
+        let mut region = self.store.region.clone().unwrap_or_else(|| cloud::DEFAULT_REGION.to_owned());
+        for last in [false, true] {
+            let url = self.store.url(source, &region).map_err(|error| never(&error))?;
+            let now = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string();
+            let headers = self.store.headers(source.scheme(), &url, &region, &now);
+            let response = self.send(request, &url, &headers).await?;
+            let status = response.status();
+            let told = response.headers().get("x-amz-bucket-region").and_then(|value| value.to_str().ok());
+            match told.filter(|told| !last && !status.is_success() && *told != region) {
+                Some(told) => region = told.to_owned(),
+                None => return self.body(response, status, &url, sink).await,
+            }
+        }
+        Err(never("the store names one region after the other"))
+    }
+
+    async fn send(
+        &self,
+        request: &Request,
+        url: &Url,
+        headers: &[(String, String)],
+    ) -> Result<reqwest::Response, Attempt> {
         let own = self.own_origins.contains(&origin(url));
         let client = self.client(request, own)?;
         let mut message = client.get(url.clone());
@@ -122,29 +195,37 @@ impl Fetcher {
             value.set_sensitive(true);
             message = message.header(AUTHORIZATION, value);
         }
-        for (name, value) in request.headers.iter().filter(|_| first) {
+        for (name, value) in headers {
             let name = HeaderName::try_from(name).map_err(|_| never("a header has an invalid name"))?;
             let value = HeaderValue::try_from(value).map_err(|_| never("a header has an invalid value"))?;
             message = message.header(name, value);
         }
-        let headers = Duration::from_secs(request.timeouts.response_headers.max(1));
-        match tokio::time::timeout(headers, message.send()).await {
+        let wait = Duration::from_secs(request.timeouts.response_headers);
+        if wait.is_zero() {
+            return message.send().await.map_err(|error| Attempt::Again(chain(&error.without_url())));
+        }
+        match tokio::time::timeout(wait, message.send()).await {
             Ok(Ok(response)) => Ok(response),
             Ok(Err(error)) => Err(Attempt::Again(chain(&error.without_url()))),
-            Err(_) => Err(Attempt::Again(format!("no answer in {} s", headers.as_secs()))),
+            Err(_) => Err(Attempt::Again(format!("no answer in {} s", wait.as_secs()))),
         }
     }
 
-    async fn body(
+    async fn body<W: Write>(
         &self,
-        response: reqwest::Response,
+        mut response: reqwest::Response,
         status: StatusCode,
         url: &Url,
-    ) -> Result<Vec<u8>, Attempt> {
+        sink: &mut Sink<'_, W>,
+    ) -> Result<(), Attempt> {
         if status.is_success() {
-            let bytes =
-                response.bytes().await.map_err(|error| Attempt::Again(chain(&error.without_url())))?;
-            return Ok(bytes.to_vec());
+            loop {
+                match response.chunk().await {
+                    Ok(Some(chunk)) => sink.write_all(&chunk).map_err(|error| refused(sink.refusal(error)))?,
+                    Ok(None) => return Ok(()),
+                    Err(error) => return Err(Attempt::Again(chain(&error.without_url()))),
+                }
+            }
         }
         // The configuration server may not know the host yet; elsewhere a missing file stays missing.
         let not_yet =
@@ -153,23 +234,34 @@ impl Fetcher {
         let later = status.is_server_error()
             || matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS)
             || (own && not_yet.contains(&status));
-        let text = response.text().await.unwrap_or_default();
-        let said: String = text.chars().filter(|c| !c.is_control()).take(200).collect();
+        let said = beginning(response).await;
         let cause =
             if said.is_empty() { format!("answer {status}") } else { format!("answer {status}: {said}") };
         if later {
             return Err(Attempt::Again(cause));
         }
         let remedy = match status {
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN if own => {
                 "the server does not accept this host's token or key: install the host again"
             }
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => "give the request what the server asks for (httpHeaders), or make the file public",
             _ => "correct the source in the configuration and install the host again",
         };
         Err(Attempt::Final { cause, remedy })
     }
 
     fn client(&self, request: &Request, own: bool) -> Result<Client, Attempt> {
+        let key = (own, request.authorities.clone(), request.proxies.clone());
+        let mut clients = self.clients.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some((_, client)) = clients.iter().find(|(other, _)| *other == key) {
+            return Ok(client.clone());
+        }
+        let client = self.new_client(request, own)?;
+        clients.push((key, client.clone()));
+        Ok(client)
+    }
+
+    fn new_client(&self, request: &Request, own: bool) -> Result<Client, Attempt> {
         let mut roots = RootCertStore::empty();
         if own {
             add_certificates(&mut roots, self.server_ca_pem.as_bytes());
@@ -194,15 +286,60 @@ impl Fetcher {
                 builder.with_client_auth_cert(chain, key).map_err(|error| never(&error.to_string()))?
             }
         };
-        Client::builder()
+        let mut client = Client::builder()
             .tls_backend_preconfigured(tls)
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(CONNECT)
             .read_timeout(STALLED)
-            .user_agent(concat!("ashlar-ignition/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(|error| never(&chain(&error)))
+            .user_agent(concat!("ashlar-ignition/", env!("CARGO_PKG_VERSION")));
+        // The configuration server is in the cluster's own network.
+        if own {
+            client = client.no_proxy();
+        }
+        for proxy in proxies(request).map_err(|error| never(&error))?.into_iter().filter(|_| !own) {
+            client = client.proxy(proxy);
+        }
+        client.build().map_err(|error| never(&chain(&error)))
     }
+}
+
+fn proxies(request: &Request) -> Result<Vec<Proxy>, String> {
+    let none = NoProxy::from_string(&request.proxies.none.join(","));
+    let one = |make: fn(&str) -> reqwest::Result<Proxy>, url: &str| {
+        make(url).map(|proxy| proxy.no_proxy(none.clone())).map_err(|error| format!("the proxy: {}", chain(&error.without_url())))
+    };
+    let http = request.proxies.http.as_deref().map(|url| one(|url| Proxy::http(url), url));
+    let https = request.proxies.https.as_deref().map(|url| one(|url| Proxy::https(url), url));
+    http.into_iter().chain(https).collect()
+}
+
+/// The first words of an answer that is not what was asked for.
+async fn beginning(mut response: reqwest::Response) -> String {
+    let mut bytes = Vec::new();
+    while let Ok(Some(chunk)) = response.chunk().await {
+        bytes.extend_from_slice(&chunk);
+        if bytes.len() >= 1024 {
+            break;
+        }
+    }
+    String::from_utf8_lossy(&bytes).chars().filter(|c| !c.is_control()).take(200).collect()
+}
+
+fn refused(refused: Refused) -> Attempt {
+    let (cause, remedy) = match refused {
+        Refused::Hash { wanted, found } => (
+            format!("the contents have the hash {found}, not {wanted}"),
+            "correct the hash, or put the right file on the server",
+        ),
+        Refused::Gzip(error) => {
+            (format!("the contents are not valid gzip: {error}"), "leave `compression` out, or pack the file with gzip")
+        }
+        Refused::Write(error) if error.kind() == io::ErrorKind::StorageFull => {
+            ("the contents do not fit on the disk".to_owned(), "install to a larger disk, or write less")
+        }
+        Refused::Write(error) => (format!("the contents cannot be taken: {error}"), "correct the source in the configuration"),
+    };
+    Attempt::Final { cause, remedy }
 }
 
 impl Identity {
@@ -217,14 +354,6 @@ impl Identity {
 fn add_certificates(roots: &mut RootCertStore, pem: &[u8]) -> usize {
     let certificates = CertificateDer::pem_slice_iter(pem).filter_map(Result::ok);
     roots.add_parsable_certificates(certificates).0
-}
-
-fn never(cause: &str) -> Attempt {
-    Attempt::Final { cause: cause.to_owned(), remedy: "correct the configuration and install the host again" }
-}
-
-fn failure(request: &Request, cause: String, remedy: &str) -> Failure {
-    Failure { stage: "fetch", entry: shown(&request.url), cause, remedy: remedy.to_owned() }
 }
 
 /// `https://host:port`.

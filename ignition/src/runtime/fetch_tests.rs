@@ -60,18 +60,15 @@ fn the_configuration_server_gets_token_and_certificate_and_nobody_else_is_believ
         let origin = format!("https://{}", listener.local_addr().expect("an address"));
         let authority = authority();
         let (certificate_pem, private_key_pem) = leaf(&authority, "master-1");
-        let fetcher = Fetcher {
-            own_origins: [origin.clone()].into(),
-            server_ca_pem: authority.pem(),
-            identity: Some(Identity { token: "proof".into(), certificate_pem, private_key_pem }),
-            system_bundle: Vec::new(),
-            say: |_| {},
-        };
+        let identity = Some(Identity { token: "proof".into(), certificate_pem, private_key_pem });
+        let origins = [origin.clone()].into();
+        let fetcher = Fetcher::of_host(origins, authority.pem(), identity, Path::new("/"), |_| {});
         let request = Request {
             url: format!("{origin}/config/master"),
             headers: Vec::new(),
             authorities: Vec::new(),
             timeouts: Default::default(),
+            proxies: Default::default(),
             is_config: true,
         };
         let tls = Arc::new(server_config(&authority));
@@ -81,8 +78,8 @@ fn the_configuration_server_gets_token_and_certificate_and_nobody_else_is_believ
         assert!(asked.contains("authorization: Bearer proof\r\n"));
 
         let server = tokio::spawn(answer_once(listener.clone(), tls.clone()));
-        let other = Fetcher { own_origins: BTreeSet::new(), ..fetcher };
-        let refused = other.attempt(&request).await;
+        let other = Fetcher::plain(Path::new("/"), |_| {});
+        let refused = other.attempt(&request, &Wanted::default(), &mut Vec::new()).await;
         assert!(matches!(refused, Err(Attempt::Again(cause)) if cause.contains("certificate")));
         assert_eq!(server.await.expect("it ended"), None, "an unknown server sees no request");
     });

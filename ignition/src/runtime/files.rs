@@ -1,5 +1,5 @@
-//! Files, directories and links: written to a temporary name, synced, renamed. Writing what is there already
-//! changes nothing.
+//! Files, directories and links: written to a temporary name and renamed. Writing what is there already changes
+//! nothing. Syncing is left to the end of the whole run.
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write};
@@ -20,14 +20,25 @@ pub(super) fn write(path: &Path, bytes: &[u8], mode: u32, ids: Ids) -> io::Resul
     if same {
         return set_attributes(path, Some(mode), ids);
     }
-    let temporary = temporary(path);
-    remove(&temporary)?;
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
+    let (temporary, mut file) = temporary_file(path)?;
     file.write_all(bytes)?;
     set_attributes(&temporary, Some(mode), ids)?;
-    file.sync_all()?;
-    fs::rename(&temporary, path)?;
+    fs::rename(&temporary, path)
+}
+
+/// As `write`, for what must be on the disk before anything that follows.
+pub(super) fn write_synced(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    write(path, bytes, mode, Ids::default())?;
+    File::open(path)?.sync_all()?;
     sync_parent(path)
+}
+
+/// An empty file beside `path`, readable by nobody else.
+pub(super) fn temporary_file(path: &Path) -> io::Result<(PathBuf, File)> {
+    let temporary = temporary(path);
+    remove(&temporary)?;
+    let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&temporary)?;
+    Ok((temporary, file))
 }
 
 /// Mode and owner of what is there, not of what a link leads to.
@@ -52,7 +63,6 @@ pub(super) fn link(path: &Path, target: &str, ids: Ids) -> io::Result<()> {
         remove(&temporary)?;
         symlink(target, &temporary)?;
         fs::rename(&temporary, path)?;
-        sync_parent(path)?;
     }
     set_attributes(path, None, ids)
 }
@@ -64,8 +74,7 @@ pub(super) fn hard_link(path: &Path, target: &Path) -> io::Result<()> {
     let temporary = temporary(path);
     remove(&temporary)?;
     fs::hard_link(target, &temporary)?;
-    fs::rename(&temporary, path)?;
-    sync_parent(path)
+    fs::rename(&temporary, path)
 }
 
 pub(super) fn same_file(left: &Path, right: &Path) -> bool {

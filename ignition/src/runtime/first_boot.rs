@@ -12,13 +12,13 @@ use ashlar_model::slot::{self, Slot, SlotError};
 use serde_json::json;
 use url::Url;
 
-use super::apply::apply;
 use super::fetch::{Fetcher, Identity, origin};
 use super::files::{self, Ids};
 use super::report::{Failure, chain};
 use super::root::Root;
+use super::stages::{Ended, Stages};
 use crate::spec::Ignition;
-use crate::{Config, Fetched, Problem, Rendering, parse_value, plan, render, validate};
+use crate::{Config, Fetched, Problem, Rendered, Rendering, parse_value, plan, render, validate};
 
 /// SHA-256 of the configuration that was applied, in hex.
 pub const STAMP: &str = "/etc/.ashlar-ignition-applied";
@@ -40,6 +40,8 @@ pub enum Outcome {
     Applied {
         actions: usize,
     },
+    /// The kernel arguments were changed: the rest is done after a restart.
+    Restart,
 }
 
 /// # Errors
@@ -51,14 +53,18 @@ pub async fn first_boot(boot: &FirstBoot) -> Result<Outcome, Failure> {
     }
     let parsed = parse_value(slot.ignition.clone())
         .map_err(|error| Failure::new("read slot", "the slot's configuration", &error, INSTALL_AGAIN))?;
-    accept(validate(&parsed.config), "validate")?;
+    accept(parsed.report().errors, "validate")?;
     let fetcher = fetcher(&slot, &parsed.config, boot);
-    let config = fetch_all(&parsed.config, &fetcher).await?;
-    accept(validate(&config), "validate")?;
-    let actions = plan(&config).or_else(|problems| accept(problems, "plan").map(|()| Vec::new()))?;
+    let rendered = fetch_all(&parsed.config, &fetcher).await?;
+    accept(validate(&rendered.config), "validate")?;
+    let actions = plan(&rendered.config, &rendered.settings)
+        .or_else(|problems| accept(problems, "plan").map(|()| Vec::new()))?;
     let root = Root::new(&boot.sysroot);
-    let applied = apply(&actions, &root);
-    let warnings = applied.map_err(|(entry, error)| Failure::new("apply", entry, &error, error.remedy()))?;
+    let stages = Stages { sysroot: &boot.sysroot, fetcher: &fetcher, say: boot.say };
+    let warnings = match stages.run(&rendered, &actions).await? {
+        Ended::Restart => return Ok(Outcome::Restart),
+        Ended::Done(warnings) => warnings,
+    };
     for warning in parsed.warnings.iter().chain(&warnings) {
         (boot.say)(&format!("warning: {warning}"));
     }
@@ -116,13 +122,8 @@ fn fetcher(slot: &Slot, config: &Config, boot: &FirstBoot) -> Fetcher {
         certificate_pem: secret.certificate_pem.clone(),
         private_key_pem: secret.private_key_pem.clone(),
     });
-    Fetcher {
-        own_origins: own_origins(&config.ignition),
-        server_ca_pem: slot.server_ca_pem.clone(),
-        identity,
-        system_bundle: Fetcher::system_bundle(&boot.sysroot),
-        say: boot.say,
-    }
+    let origins = own_origins(&config.ignition);
+    Fetcher::of_host(origins, slot.server_ca_pem.clone(), identity, &boot.sysroot, boot.say)
 }
 
 fn own_origins(ignition: &Ignition) -> BTreeSet<String> {
@@ -132,11 +133,15 @@ fn own_origins(ignition: &Ignition) -> BTreeSet<String> {
     sources.filter(|url| url.scheme() != "data").map(|url| origin(&url)).collect()
 }
 
-async fn fetch_all(config: &Config, fetcher: &Fetcher) -> Result<Config, Failure> {
+/// Fetches every configuration that this one names, and merges them.
+///
+/// # Errors
+/// What cannot be fetched, or is no configuration.
+pub async fn fetch_all(config: &Config, fetcher: &Fetcher) -> Result<Rendered, Failure> {
     let mut fetched = Fetched::new();
     loop {
         match render(config, &fetched) {
-            Ok(Rendering::Done(config)) => return Ok(*config),
+            Ok(Rendering::Done(rendered)) => return Ok(*rendered),
             Ok(Rendering::Fetch(request)) => {
                 let bytes = fetcher.fetch(&request).await?;
                 fetched.insert(request, bytes);

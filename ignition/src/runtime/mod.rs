@@ -1,16 +1,30 @@
 //! What touches a machine: paths inside a root, applying actions, fetching, and the first boot.
 
 mod apply;
+mod attempts;
+mod cloud;
+mod contents;
+mod disks;
 mod fetch;
 mod files;
 mod first_boot;
+mod partitions;
 mod report;
 mod root;
+mod preview;
 mod services;
+mod sink;
+mod stages;
+mod tftp;
+mod tool;
 mod users;
 
 pub use apply::{ApplyError, apply};
+pub use disks::Disks;
 pub use fetch::{Fetcher, Identity};
-pub use first_boot::{FirstBoot, Outcome, RESULT, STAMP, first_boot, is_applied, read_slot};
+pub use first_boot::{FirstBoot, Outcome, RESULT, STAMP, fetch_all, first_boot, is_applied, read_slot};
 pub use report::Failure;
+pub use preview::{Standing, preview};
 pub use root::{Root, RootError};
+pub use stages::{Ended, Stages};
+pub use tool::Tool;
