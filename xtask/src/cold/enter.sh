@@ -12,6 +12,8 @@ if [ -z "${COLD_INSIDE:-}" ]; then
             cat "$group/../cpuset.cpus" > "$group/cpuset.cpus"
             cat "$group/../cpuset.mems" > "$group/cpuset.mems"
         fi
+        # Outside, each of its processes would count as much as a whole group does.
+        [ "$controllers" != cpu ] || echo 4096 > "$group/cpu.shares"
         echo $$ > "$group/cgroup.procs"
     done < /proc/self/cgroup
     export COLD_INSIDE=1
