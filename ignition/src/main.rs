@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use ashlar_ignition::runtime::{Failure, FirstBoot, Outcome, Tool, first_boot};
+use ashlar_ignition::runtime::{Failure, FirstBoot, Outcome, Tool, first_boot, network};
 use clap::{Parser, Subcommand};
 
 /// Tells the caller to restart the machine: the kernel arguments were changed.
@@ -31,6 +31,15 @@ enum Command {
         #[arg(long, value_name = "PATH[:OFFSET]")]
         slot: String,
     },
+    /// Write the network settings in the config slot where NetworkManager reads them.
+    Network {
+        /// The config slot, as for `first-boot`.
+        #[arg(long, value_name = "PATH[:OFFSET]")]
+        slot: String,
+        /// For example /run/NetworkManager/system-connections.
+        #[arg(long)]
+        into: PathBuf,
+    },
     #[command(flatten)]
     Tool(Tool),
 }
@@ -40,6 +49,7 @@ async fn main() -> ExitCode {
     let args = Args::parse();
     let ended = match args.command {
         Command::FirstBoot { sysroot, slot } => run_first_boot(sysroot, &slot).await,
+        Command::Network { slot, into } => run_network(&slot, &into),
         Command::Tool(tool) => tool.run(args.json).await,
     };
     ended.unwrap_or_else(|error| {
@@ -59,6 +69,13 @@ async fn run_first_boot(sysroot: PathBuf, slot: &str) -> anyhow::Result<ExitCode
         Outcome::Applied { actions } => say(&format!("the first boot is done: {actions} entries")),
         Outcome::Restart => return Ok(ExitCode::from(RESTART)),
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn run_network(slot: &str, into: &Path) -> anyhow::Result<ExitCode> {
+    let (slot, offset) = split_offset(slot);
+    let written = network(&slot, offset, into)?;
+    say(&format!("{written} network settings come from the config slot"));
     Ok(ExitCode::SUCCESS)
 }
 

@@ -177,7 +177,7 @@ fn remarks(configuration: &Configuration, facts: &Facts) -> Vec<String> {
             ));
         }
         if host.network_config.is_some() {
-            remarks.push(format!("networkConfig of {} is not applied yet; the host uses DHCP", host.name));
+            remarks.push(format!("{} takes its network from networkConfig, not from DHCP", host.name));
         }
     }
     if facts.serve_towards_hosts.is_none() {

@@ -16,6 +16,9 @@ use ashlar_tests::rack::Rack;
 use ashlar_tests::runner::Runner;
 
 const NODES: [&str; 4] = ["master-1", "master-2", "master-3", "worker-1"];
+/// What the worker's network is to be, and the address in it.
+const NETWORK: &str = include_str!("../manifests/worker-network.yaml");
+const ADDRESS: &str = "192.168.126.131";
 const LIMIT: Duration = Duration::from_secs(180);
 const CREATE: [&str; 4] = ["create", "cluster", "--wipe", "master-3"];
 
@@ -27,6 +30,13 @@ fn main() -> ExitCode {
         Ok(())
     });
     let Some(rack) = rack else { return runner.end() };
+    let mut network = None;
+    runner.foundation("the worker's network is given in the configuration", || {
+        let mac = rack.server("worker-1")?["mac"].as_str().context("a MAC address")?.to_owned();
+        let line = format!("        bootMACAddress: \"{mac}\"\n");
+        network = Some(Edited::replace(&rack, &line, &format!("{line}{NETWORK}"))?);
+        Ok(())
+    });
     untouched(&mut runner, &rack);
     unwritten(&mut runner, &rack);
     crashes(&mut runner, &rack);
@@ -143,6 +153,13 @@ fn runs_for(running: &mut Child, time: Duration) -> anyhow::Result<()> {
 
 fn cluster(runner: &mut Runner, rack: &Rack) {
     runner.fact("masters and worker are Ready", || rack.expect_ready(&NODES));
+    runner.fact("the worker has the address of the configuration, not DHCP's", || {
+        let node = rack.kubectl_json(&["get", "node", "worker-1", "--output=json"])?;
+        let addresses = node["status"]["addresses"].as_array().context("addresses")?;
+        let own = addresses.iter().find(|address| address["type"] == "InternalIP").context("an address")?;
+        ensure!(own["address"] == ADDRESS, "it has {own}");
+        Ok(())
+    });
     runner.fact("the worker runs pods and is no master", || {
         let node = rack.kubectl_json(&["get", "node", "worker-1", "--output=json"])?;
         let labels = node["metadata"]["labels"].as_object().context("labels")?;

@@ -11,7 +11,8 @@ use std::process::{Command, Stdio};
 /// The root directory, or nothing when it was not made.
 pub fn root() -> Option<PathBuf> {
     let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
-    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or_else(home).map(|cache| cache.join("ashlar"));
+    let cache =
+        std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or_else(home).map(|cache| cache.join("ashlar"));
     let root = std::env::var_os("ASHLAR_CACHE").map(PathBuf::from).or(cache)?.join("ignition-reference/root");
     root.join("usr/bin/ignition-validate").exists().then_some(root)
 }

@@ -4,12 +4,15 @@ use ashlar_model::agent_api::{BootstrapTask, InstallTask, Task, WipeTask};
 use ashlar_model::bootstrap_api::Bundle;
 use ashlar_model::config::Role;
 use ashlar_model::event::What;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::Engine;
 use super::disk::ChosenDisk;
 use super::handle::Handle;
 use super::host::{Input, Purpose, State};
+use super::steps::serve;
 use crate::failure::Failure;
 
 /// Hands out the host's task if it has one now; that it was handed out is durable before this returns.
@@ -77,7 +80,11 @@ fn install(engine: &Engine, handle: &Handle, disk: &ChosenDisk) -> Result<Task, 
         disk_serial: disk.serial.clone(),
         disk_size_bytes: disk.size_bytes,
         wipe_consent: consent(engine, handle),
-        ignition: first_config(&server.to_string(), handle.config.role.as_str()),
+        ignition: first_config(
+            &server.to_string(),
+            handle.config.role.as_str(),
+            &serve::network_keyfiles(&handle.config)?,
+        ),
         server_ca_pem: engine.keys()?.install_ca.certificate_pem.clone(),
         verify: engine.options.verify_disks,
     }))
@@ -103,10 +110,22 @@ fn consent(engine: &Engine, handle: &Handle) -> bool {
     engine.options.consent.covers(handle.name()) || handle.record().touched
 }
 
-/// What an installed host starts from: everything else comes from the configuration server.
-fn first_config(server: &str, role: &str) -> Value {
-    json!({"ignition": {
-        "version": "3.5.0",
-        "config": {"merge": [{"source": format!("https://{server}:22623/config/{role}")}]},
-    }})
+/// What an installed host starts from: its network, and where everything else comes from. The first boot brings up
+/// what this config (not one that it merges) puts below `/etc/NetworkManager/system-connections`.
+fn first_config(server: &str, role: &str, keyfiles: &[(String, String)]) -> Value {
+    let files: Vec<Value> = keyfiles
+        .iter()
+        .map(|(name, contents)| {
+            let source = format!("data:;base64,{}", STANDARD.encode(contents));
+            let path = format!("/etc/NetworkManager/system-connections/{name}");
+            json!({"path": path, "mode": 0o600, "overwrite": true, "contents": {"source": source}})
+        })
+        .collect();
+    json!({
+        "ignition": {
+            "version": "3.5.0",
+            "config": {"merge": [{"source": format!("https://{server}:22623/config/{role}")}]},
+        },
+        "storage": {"files": files},
+    })
 }

@@ -50,6 +50,7 @@ first_boot() {
     echo "first boot: bringing up the network"
     mkdir -p /run/NetworkManager/initrd || return 1
     : > /run/NetworkManager/initrd/neednet
+    ashlar-ignition network --slot $slot --into /run/NetworkManager/system-connections || return 1
     NetworkManager --configure-and-quit=initrd || return 1
     echo "first boot: applying the configuration"
     systemd-tmpfiles --create --prefix=/var/home --prefix=/var/roothome --prefix=/var/lib/ashlar || true

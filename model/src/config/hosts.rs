@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use serde_json::Value;
 
 use super::problem::{Problem, quoted};
-use super::{Host, Role, bmc, hints, names, raw};
+use super::{Host, Role, bmc, hints, names, network, raw};
 
 /// A host with the place where it is written.
 pub(super) struct Placed {
@@ -56,6 +56,7 @@ fn network_config(raw: &raw::Host, path: &str, problems: &mut Vec<Problem>) -> O
             return None;
         }
     };
+    let before = problems.len();
     let interfaces = value.get("interfaces");
     match interfaces.map(|interfaces| interfaces.as_array()) {
         None => {}
@@ -66,6 +67,15 @@ fn network_config(raw: &raw::Host, path: &str, problems: &mut Vec<Problem>) -> O
                 problems.push(Problem::new(path, "nothing", "is required").hint("for example `name: eno1`"));
             }
         }
+    }
+    if problems.len() == before
+        && let Err(error) = network::keyfiles(&value)
+    {
+        let said = error.msg().lines().next().unwrap_or_default().to_owned();
+        problems.push(
+            Problem::new(&path, said, "must be a network state of nmstate")
+                .hint("https://nmstate.io has its words and examples; `nmstatectl gc` checks a file"),
+        );
     }
     Some(value)
 }

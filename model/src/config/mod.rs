@@ -13,6 +13,7 @@ mod fields;
 pub mod hints;
 mod hosts;
 mod names;
+pub mod network;
 mod networking;
 mod problem;
 mod raw;

@@ -5,6 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use ashlar_model::agent_api::HostView;
+use ashlar_model::config::Host;
+use ashlar_model::config::network::keyfiles;
 use ashlar_pki::tls::{Clients, server};
 use ashlar_pki::{Leaf, issue};
 use futures::FutureExt;
@@ -125,12 +127,21 @@ pub fn offer(engine: &Engine, handle: &Handle) -> Result<Vec<String>, Failure> {
         engine_urls: urls,
         engine_ca_pem: engine.keys()?.install_ca.certificate_pem.clone(),
         token: secrets.token,
-        network_keyfiles: Vec::new(),
+        network_keyfiles: network_keyfiles(&handle.config)?,
     };
     let view = serde_json::to_vec(&view).failing(|| format!("describing {name} for its medium"))?;
     served.media.offer(name, &secrets.media, &view).failing(|| format!("making the medium of {name}"))?;
     let url = |scheme, port| media::url(scheme, SocketAddr::from((own, port)), name, &secrets.media);
     Ok(vec![url("http", MEDIA_PORT), url("https", AGENT_PORT)])
+}
+
+/// The host's own network settings; without them it asks DHCP on every interface.
+///
+/// # Errors
+/// `networkConfig` is not one of nmstate's: it was changed after it was validated.
+pub fn network_keyfiles(host: &Host) -> Result<Vec<(String, String)>, Failure> {
+    let Some(config) = &host.network_config else { return Ok(Vec::new()) };
+    keyfiles(config).failing(|| format!("understanding networkConfig of {}", host.name))
 }
 
 /// What a host's medium was read of in this run.
