@@ -136,7 +136,9 @@ impl Accounts {
         owner_of(id, &[&self.passwd, &self.vendor_passwd])
     }
 
-    fn home(&self, name: &str) -> Result<Home, AccountError> {
+    /// # Errors
+    /// There is no such user, or its entry is malformed.
+    pub fn home(&self, name: &str) -> Result<Home, AccountError> {
         let malformed = || AccountError::Malformed(name.to_owned());
         let line = find(&self.passwd, name).ok_or_else(malformed)?;
         let id = |index| field(&line, index).parse::<u32>().map_err(|_| malformed());
@@ -166,8 +168,10 @@ impl Accounts {
             return Ok(USERS_GROUP);
         }
         if self.group_id(&user.name).is_none() {
-            let taken = owner_of(uid, &[&self.group, &self.vendor_group]).is_some();
-            self.add_group(&user.name, (!taken).then_some(uid), system)?;
+            // The user's own number when it is free and one of its kind.
+            let free = owner_of(uid, &[&self.group, &self.vendor_group]).is_none();
+            let fits = if system { SYSTEM.contains(&uid) } else { REGULAR.contains(&uid) };
+            self.add_group(&user.name, (free && fits).then_some(uid), system)?;
         }
         self.id_of_group(&user.name)
     }

@@ -10,11 +10,15 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Value, json};
 
-fn node() -> impl Strategy<Value = Value> {
-    let path = select(vec!["/etc/a", "/etc/b", "/etc/c/d", "/var/e"]);
+const PATHS: &[&str] = &["/etc/a", "/etc/b", "/etc/c/d", "/var/e"];
+
+/// When `uniform`, a path has one kind only.
+fn node(uniform: bool) -> impl Strategy<Value = Value> {
+    let path = select(PATHS);
     let mode = proptest::option::of(select(vec![0o600, 0o644, 0o755]));
     let text = proptest::option::of("[a-z]{0,8}");
-    (path, mode, text, 0..3u8).prop_map(|(path, mode, text, kind)| {
+    (path, mode, text, 0..3u8).prop_map(move |(path, mode, text, kind)| {
+        let kind = if uniform { PATHS.iter().position(|other| *other == path).map_or(0, |at| at as u8 % 3) } else { kind };
         let mut node = json!({"path": path, "kind": kind});
         if let Some(mode) = mode.filter(|_| kind < 2) {
             node["mode"] = mode.into();
@@ -30,9 +34,13 @@ fn node() -> impl Strategy<Value = Value> {
 
 /// Each path once, in the list of its kind.
 fn config() -> impl Strategy<Value = Config> {
+    config_of(false)
+}
+
+fn config_of(uniform: bool) -> impl Strategy<Value = Config> {
     let units = proptest::collection::vec((select(vec!["a.service", "b.timer"]), any::<Option<bool>>()), 0..2);
     let words = proptest::collection::vec(select(vec!["quiet", "nosmt", "a=b"]), 0..3);
-    (proptest::collection::vec(node(), 0..5), units, words).prop_map(|(nodes, units, words)| {
+    (proptest::collection::vec(node(uniform), 0..5), units, words).prop_map(|(nodes, units, words)| {
         let mut lists = [Vec::new(), Vec::new(), Vec::new()];
         let unique: BTreeMap<String, Value> = nodes.into_iter().map(|node| (node["path"].to_string(), node)).collect();
         for mut node in unique.into_values() {
@@ -77,8 +85,9 @@ fn run(config: &Config, root: &Path) -> bool {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
 
+    // Not so when a path changes its kind on the way: what the middle one removes comes back, as in the reference.
     #[test]
-    fn merging_is_associative_up_to_the_order_of_entries(a in config(), b in config(), c in config()) {
+    fn merging_is_associative_up_to_the_order_of_entries(a in config_of(true), b in config_of(true), c in config_of(true)) {
         let left = merge(&merge(&a, &b), &c);
         let right = merge(&a, &merge(&b, &c));
         prop_assert!(diff(&left, &right).is_empty(), "{:?}", diff(&left, &right));

@@ -73,7 +73,12 @@ pub(super) fn user(user: &User, root: &Root) -> Result<(), ApplyError> {
     let mut new = old.clone();
     let day = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() / 86_400);
     let home = new.apply_user(user, day)?;
-    let Some(home) = home else { return write(&old, &new, root) };
+    let Some(home) = home else {
+        if let Ok(home) = old.home(&user.name) {
+            remove_home(&home, root)?;
+        }
+        return write(&old, &new, root);
+    };
     let keys: Vec<String> = user.ssh_authorized_keys.iter().flatten().cloned().collect();
     // The home is complete before the account is there: a run that was cut short finds no account, and no half home.
     if user.no_create_home != Some(true) || !keys.is_empty() {
@@ -82,6 +87,16 @@ pub(super) fn user(user: &User, root: &Root) -> Result<(), ApplyError> {
     }
     write(&old, &new, root)?;
     if keys.is_empty() { Ok(()) } else { add_keys(&home, &keys, root) }
+}
+
+/// Only a directory that belongs to the account, and never one at the top.
+fn remove_home(home: &Home, root: &Root) -> Result<(), ApplyError> {
+    let place = root.follow(&home.path)?;
+    let is_its_own = place.symlink_metadata().is_ok_and(|data| data.is_dir() && data.uid() == home.user);
+    if home.path.trim_end_matches('/').matches('/').count() < 2 || !is_its_own {
+        return Ok(());
+    }
+    files::remove(&place).map_err(io_error("removing the home", &home.path))
 }
 
 /// An account that existed keeps its home: at the new place, with the new ids.
@@ -170,7 +185,7 @@ fn add_keys(home: &Home, keys: &[String], root: &Root) -> Result<(), ApplyError>
         Err(error) => return Err(io_error("reading", &path)(error)),
     };
     let mut lines: Vec<&str> = old.lines().collect();
-    for key in keys.iter().map(|key| key.trim()) {
+    for key in keys.iter().flat_map(|key| key.lines()) {
         if !lines.contains(&key) {
             lines.push(key);
         }
