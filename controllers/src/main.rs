@@ -69,9 +69,10 @@ async fn serve(
     let cluster = node.cluster;
     let names = vec![format!("api-int.{}", cluster.domain()), format!("api.{}", cluster.domain())];
     let addresses = vec![cluster.api_vip.into(), node.address.into()];
-    let identity = issue(&keys.install_ca, &Leaf::server("configuration server", names, addresses))
+    let leaf = Leaf::server("configuration server", names, addresses);
+    let install_ca = keys.install_ca.clone();
+    let config = tls::renewing_server(move || issue(&install_ca, &leaf), Clients::AnyKey)
         .context("minting the configuration server's certificate")?;
-    let config = tls::server(&identity, Clients::AnyKey)?;
     let authority = keys.install_ca.certificate_pem.clone();
     let listener = tokio::net::TcpListener::bind((Ipv4Addr::UNSPECIFIED, config_server::PORT))
         .await

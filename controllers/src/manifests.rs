@@ -52,6 +52,7 @@ mod tests {
             api_vip: [192, 0, 2, 10].into(),
             ingress_vip: [192, 0, 2, 11].into(),
             ssh_key: None,
+            ntp_servers: vec![],
             masters: 3,
         };
         for (name, text) in base(&cluster, &|name| format!("registry.ashlar.local/{name}:1")) {

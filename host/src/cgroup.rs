@@ -26,15 +26,14 @@ pub struct Directory {
     pub path: PathBuf,
 }
 
-/// Makes the group `name` below our own group in every hierarchy, empty of groups of an earlier life.
+/// Makes the group `name` in every hierarchy, empty of groups of an earlier life: below our own group; where there
+/// is v2 alone, below the root, because only there controllers and processes can be in one place.
 ///
 /// # Errors
 /// A directory cannot be made or cleaned.
 pub fn make(name: &str) -> Result<Vec<Directory>, Error> {
-    let own = Path::new("/proc/self/cgroup");
-    let table = fs::read_to_string(own).map_err(|source| Error::Read { path: own.to_owned(), source })?;
     let mut group = Vec::new();
-    for parent in parse(&table) {
+    for parent in parents()? {
         let path = parent.path.join(name);
         remove_children(&path)?;
         fs::create_dir_all(&path).map_err(|source| Error::Make { path: path.clone(), source })?;
@@ -86,6 +85,27 @@ pub fn remove(group: &Path) -> Result<(), Error> {
 pub fn write(group: &Path, file: &str, value: &str) -> Result<(), Error> {
     let path = group.join(file);
     fs::write(&path, value).map_err(|source| Error::Write { path, value: value.to_owned(), source })
+}
+
+/// There are no v1 controllers beside v2.
+#[must_use]
+pub fn is_v2_alone() -> bool {
+    Path::new(ROOT).join("cgroup.controllers").exists()
+}
+
+fn parents() -> Result<Vec<Directory>, Error> {
+    if is_v2_alone() {
+        let root = Path::new(ROOT);
+        let path = root.join("cgroup.controllers");
+        let controllers = fs::read_to_string(&path).map_err(|source| Error::Read { path, source })?;
+        for controller in controllers.split_whitespace() {
+            write(root, "cgroup.subtree_control", &format!("+{controller}"))?;
+        }
+        return Ok(vec![Directory { controller: String::new(), path: root.to_owned() }]);
+    }
+    let own = Path::new("/proc/self/cgroup");
+    let table = fs::read_to_string(own).map_err(|source| Error::Read { path: own.to_owned(), source })?;
+    Ok(parse(&table))
 }
 
 fn remove_children(group: &Path) -> Result<(), Error> {

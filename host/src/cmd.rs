@@ -3,6 +3,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -163,6 +164,13 @@ impl Cmd {
         let mut command = self.command();
         command.stdin(Stdio::null()).stdout(stdout).stderr(stderr);
         command.spawn().map_err(|source| self.start_error(source))
+    }
+
+    /// Becomes the program: same process id, stdin, stdout and stderr. Returns only when that fails.
+    #[must_use]
+    pub fn replace_this_process(self) -> Error {
+        let source = self.command().as_std_mut().exec();
+        self.start_error(source)
     }
 
     /// The command as a `tokio` or `std` command, for what this type does not offer (pre-exec hooks).

@@ -3,6 +3,7 @@
 
 pub mod cgroup;
 pub mod cmd;
+pub mod device_filter;
 pub mod filesystem;
 pub mod gpt;
 pub mod inventory;

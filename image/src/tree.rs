@@ -161,7 +161,8 @@ fn disable_everything(tree: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// Copies files with the modes that a repository can keep; connection files hold secrets by convention.
+/// Copies files with the modes that a repository can keep; connection files hold secrets by convention, and sudo
+/// wants its rules read-only.
 fn overlay(from: &Path, to: &Path) -> Result<(), Error> {
     for source in children(from)? {
         let target = to.join(source.file_name().unwrap_or_default());
@@ -178,11 +179,11 @@ fn overlay(from: &Path, to: &Path) -> Result<(), Error> {
             change(&target, |target| symlink(fs::read_link(&source)?, target))?;
             continue;
         }
-        let secret = target.extension().is_some_and(|extension| extension == "nmconnection");
-        let mode = match (secret, about.permissions().mode() & 0o111) {
-            (true, _) => 0o600,
-            (false, 0) => 0o644,
-            (false, _) => 0o755,
+        let mode = match about.permissions().mode() & 0o111 {
+            _ if target.extension().is_some_and(|extension| extension == "nmconnection") => 0o600,
+            _ if to.ends_with("sudoers.d") => 0o440,
+            0 => 0o644,
+            _ => 0o755,
         };
         change(&target, |target| {
             fs::copy(&source, target)?;
@@ -192,7 +193,8 @@ fn overlay(from: &Path, to: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// Removes what must differ between machines, and opens root at the console (never over SSH).
+/// Removes what must differ between machines, and opens root at the console (never over SSH): the live system has nothing to
+/// protect but the machine that the console belongs to. An installed node locks it (`model::node`).
 fn scrub(tree: &Path) -> Result<(), Error> {
     for host_key in children(&tree.join("etc/ssh"))? {
         if host_key.file_name().is_some_and(|name| name.to_string_lossy().starts_with("ssh_host_")) {

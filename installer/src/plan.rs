@@ -132,7 +132,7 @@ fn calls(host: &Host, facts: &Facts) -> Vec<String> {
     ];
     match host.role {
         Role::Bootstrap => {
-            calls.push("when three masters serve: GracefulShutdown, ForceOff if that does not help".into());
+            calls.push("when all masters serve: GracefulShutdown, ForceOff if that does not help".into());
         }
         Role::Master | Role::Worker => {
             calls.push("when the disk is written: boot once from Hdd, ForceRestart, see it on".into());

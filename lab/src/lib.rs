@@ -26,4 +26,4 @@ pub use down::{Error as DownError, down};
 pub use spec::RackSpec;
 pub use status::{Error as StatusError, ServerStatus, Status, racks, status};
 pub use up::{DAEMON_ARGUMENT, Error as UpError, up};
-pub use visit::{Error as VisitError, console, exec, power};
+pub use visit::{Error as VisitError, cable, console, exec, power};

@@ -121,6 +121,18 @@ impl RackSpec {
         }
     }
 
+    /// The same rack with `disks` equal disks in every server, the first of which is the one it had.
+    #[must_use]
+    pub fn with_disks(mut self, disks: u8) -> Self {
+        for server in &mut self.servers {
+            let Some(first) = server.disks.first().cloned() else { continue };
+            let more = (2..=disks)
+                .map(|number| DiskSpec { serial: format!("{}-{number}", first.serial), ..first.clone() });
+            server.disks.extend(more);
+        }
+        self
+    }
+
     /// # Errors
     /// A name that cannot be used, or two servers that share what must be their own.
     pub fn validate(&self) -> Result<(), Error> {

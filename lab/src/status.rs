@@ -39,6 +39,8 @@ pub struct ServerStatus {
     pub role: Role,
     pub on: bool,
     pub medium: Option<String>,
+    /// Serial numbers of its disks.
+    pub disks: Vec<String>,
     pub boot_override: Option<String>,
     pub machine_address: Ipv4Addr,
     pub mac: String,
@@ -105,6 +107,7 @@ fn server_status(server: &ServerSpec, now: Option<&ServerNow>, certificate_sha25
         role: server.role,
         on: now.is_some_and(|now| now.on),
         medium: now.and_then(|now| now.medium.clone()),
+        disks: server.disks.iter().map(|disk| disk.serial.clone()).collect(),
         boot_override: now.and_then(|now| now.boot_override.clone()),
         machine_address: server.machine_address,
         mac: server.mac.clone(),

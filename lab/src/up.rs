@@ -26,8 +26,6 @@ pub enum Error {
     Spec(#[from] spec::Error),
     #[error("rack `{name}` exists\nhint: `ashlar lab down --name {name}` removes it")]
     Exists { name: String },
-    #[error("a rack with this network runs already: `{name}` has {address}")]
-    SameNetwork { name: String, address: String },
     #[error(transparent)]
     Rack(#[from] rack::Error),
     #[error("making the disk {}", path.display())]

@@ -1,15 +1,15 @@
 //! Working with a running rack: programs in its administrator's namespace, machines' consoles, their power.
 
+use std::convert::Infallible;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::PathBuf;
-use std::process::ExitStatus;
 use std::time::Duration;
 
 use ashlar_host::cmd;
 use ashlar_host::netns;
 
 use crate::control::{self, PowerAction, Request};
-use crate::network::names;
+use crate::network::{self, names};
 use crate::rack::{self, Rack};
 
 const CONSOLE_POLL: Duration = Duration::from_millis(100);
@@ -25,24 +25,24 @@ pub enum Error {
     Control(#[from] control::Error),
     #[error("rack `{rack}` has no server `{server}`\nhint: it has {known}")]
     Server { rack: String, server: String, known: String },
+    #[error("changing its cable")]
+    Network(#[from] netns::Error),
     #[error("there is no program to run")]
     NoProgram,
     #[error("starting the program")]
     Start { source: cmd::Error },
-    #[error("waiting for the program")]
-    Wait { source: io::Error },
     #[error("reading the console {}", path.display())]
     Console { path: PathBuf, source: io::Error },
     #[error("showing the console")]
     Show { source: io::Error },
 }
 
-/// Runs a program in the rack's administrator namespace with the rack's DNS, and with `KUBECONFIG` set when the
-/// rack's cluster has one. It has our stdin, stdout and stderr.
+/// Becomes a program in the rack's administrator namespace with the rack's DNS, and with `KUBECONFIG` set when the
+/// rack's cluster has one. It is this process, so that signals meant for it reach it.
 ///
 /// # Errors
 /// There is no such rack or program.
-pub async fn exec(name: &str, argv: &[String]) -> Result<ExitStatus, Error> {
+pub fn exec(name: &str, argv: &[String]) -> Result<Infallible, Error> {
     let rack = Rack::named(name);
     rack.spec()?;
     if argv.is_empty() {
@@ -56,9 +56,7 @@ pub async fn exec(name: &str, argv: &[String]) -> Result<ExitStatus, Error> {
     if kubeconfig.exists() {
         enter = enter.env("KUBECONFIG", kubeconfig);
     }
-    let mut command = enter.command();
-    let mut child = command.spawn().map_err(|source| Error::Wait { source })?;
-    child.wait().await.map_err(|source| Error::Wait { source })
+    Err(Error::Start { source: enter.replace_this_process() })
 }
 
 /// Copies a machine's console to `out`; with `follow`, goes on until it is cancelled.
@@ -98,6 +96,17 @@ pub async fn power(name: &str, server: &str, action: PowerAction) -> Result<(), 
     let rack = Rack::named(name);
     known(&rack, server)?;
     control::ask(&rack, &Request::Power { server: server.to_owned(), action }).await?;
+    Ok(())
+}
+
+/// Plugs a machine's network cable in or pulls it out. Its BMC has a cable of its own.
+///
+/// # Errors
+/// There is no such server, or the rack's networks are gone.
+pub async fn cable(name: &str, server: &str, plugged: bool) -> Result<(), Error> {
+    let rack = Rack::named(name);
+    known(&rack, server)?;
+    network::cable(&rack, &rack.spec()?, server, plugged).await?;
     Ok(())
 }
 

@@ -40,6 +40,9 @@ pub struct Cluster {
     pub api_vip: Ipv4Addr,
     pub ingress_vip: Ipv4Addr,
     pub ssh_key: Option<String>,
+    /// Time servers besides those that DHCP names: host names or addresses.
+    #[serde(default)]
+    pub ntp_servers: Vec<String>,
     /// Masters that the finished cluster has.
     pub masters: usize,
 }

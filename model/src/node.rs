@@ -14,6 +14,8 @@ pub const IDENTITY_CERTIFICATE: &str = "/etc/ashlar/identity.crt";
 pub const IDENTITY_KEY: &str = "/etc/ashlar/identity.key";
 pub const KUBELET_CONFIG: &str = "/etc/kubernetes/kubelet.yaml";
 pub const KUBELET_ENVIRONMENT: &str = "/etc/ashlar/kubelet.env";
+/// Beside DHCP's: files of the image's `sourcedir` directories are read in the order of their names.
+const TIME_SERVERS: &str = "/etc/chrony/sources.d/install-config.sources";
 pub const BOOTSTRAP_KUBECONFIG: &str = "/etc/kubernetes/bootstrap-kubeconfig";
 /// The group of kubelets that hold a bootstrap token.
 pub const BOOTSTRAP_GROUP: &str = "system:bootstrappers:ashlar";
@@ -60,6 +62,9 @@ pub fn render_ignition(source: &Source<'_>, host: &HostRecord) -> Result<Value, 
     if host.role == Role::Master {
         files.push(file(CLUSTER_KEYS_FILE, &pretty(source.keys), PRIVATE));
     }
+    if !source.cluster.ntp_servers.is_empty() {
+        files.push(file(TIME_SERVERS, &time_servers(&source.cluster.ntp_servers), PUBLIC));
+    }
     let units: Vec<Value> = ["containerd.service", "ashlar-images.service", "kubelet.service"]
         .iter()
         .map(|name| json!({"name": name, "enabled": true}))
@@ -72,15 +77,23 @@ pub fn render_ignition(source: &Source<'_>, host: &HostRecord) -> Result<Value, 
         },
         "systemd": {"units": units},
     });
+    // The image's root has no password, for live systems; a node's console lets nobody in.
+    let mut users = vec![json!({"name": "root", "passwordHash": "!"})];
     if let Some(key) = &source.cluster.ssh_key {
-        config["passwd"] = json!({"users": [{
+        users.push(json!({
             "name": "core",
             "groups": ["sudo"],
             "shell": "/bin/bash",
             "sshAuthorizedKeys": [key],
-        }]});
+        }));
     }
+    config["passwd"] = json!({"users": users});
     Ok(config)
+}
+
+/// chrony.conf(5), `sourcedir`: one `server` or `pool` line each.
+fn time_servers(servers: &[String]) -> String {
+    servers.iter().map(|server| format!("server {server} iburst\n")).collect()
 }
 
 fn node_file(source: &Source<'_>, host: &HostRecord, address: Ipv4Addr) -> NodeFile {

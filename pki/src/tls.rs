@@ -5,11 +5,13 @@ use ashlar_model::keys::KeyPair;
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, ring};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
 use rustls::{DigitallySignedStruct, DistinguishedName, RootCertStore, SignatureScheme};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Clients {
@@ -34,6 +36,57 @@ pub fn server(identity: &KeyPair, clients: Clients) -> Result<Arc<rustls::Server
     )?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))
+}
+
+/// As `server`, for servers that run longer than a certificate lasts: `mint` makes a new one every 30 days, when a
+/// client comes.
+pub fn renewing_server(
+    mint: impl Fn() -> Result<KeyPair, Error> + Send + Sync + 'static,
+    clients: Clients,
+) -> Result<Arc<rustls::ServerConfig>, Error> {
+    let identity = mint()?;
+    let mut config = (*server(&identity, clients)?).clone();
+    let state = Mutex::new((SystemTime::now(), Arc::new(certified(&identity)?)));
+    config.cert_resolver = Arc::new(Renewing { mint: Box::new(mint), state });
+    Ok(Arc::new(config))
+}
+
+const RENEW_AFTER: Duration = Duration::from_secs(30 * 24 * 3600);
+
+struct Renewing {
+    mint: Box<dyn Fn() -> Result<KeyPair, Error> + Send + Sync>,
+    state: Mutex<(SystemTime, Arc<CertifiedKey>)>,
+}
+
+impl std::fmt::Debug for Renewing {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Renewing")
+    }
+}
+
+impl Renewing {
+    fn current(&self) -> Arc<CertifiedKey> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        // A clock that was set back is no reason to mint.
+        if state.0.elapsed().is_ok_and(|age| age > RENEW_AFTER) {
+            match (self.mint)().and_then(|identity| certified(&identity)) {
+                Ok(key) => *state = (SystemTime::now(), Arc::new(key)),
+                Err(error) => tracing::error!(%error, "renewing the server's certificate"),
+            }
+        }
+        state.1.clone()
+    }
+}
+
+impl ResolvesServerCert for Renewing {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.current())
+    }
+}
+
+fn certified(identity: &KeyPair) -> Result<CertifiedKey, Error> {
+    let key = private_key(&identity.private_key_pem)?;
+    Ok(CertifiedKey::from_der(certificates(&identity.certificate_pem)?, key, &provider())?)
 }
 
 /// Trusts exactly `ca_pem`; shows `identity` when asked.
@@ -129,5 +182,26 @@ impl ClientCertVerifier for AnyKey {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.0.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_runs_for_months_shows_a_new_certificate() {
+        let mint = || crate::self_signed("server", &["server.test".to_owned()], &[]);
+        let renewing = |age: Duration| {
+            let first = Arc::new(certified(&mint().expect("minted")).expect("a key"));
+            let state = Mutex::new((SystemTime::now() - age, first.clone()));
+            (first, Renewing { mint: Box::new(mint), state })
+        };
+        let (first, young) = renewing(RENEW_AFTER / 2);
+        assert_eq!(young.current().cert, first.cert);
+        let (first, old) = renewing(RENEW_AFTER * 2);
+        let second = old.current();
+        assert_ne!(second.cert, first.cert);
+        assert_eq!(old.current().cert, second.cert, "one new certificate is enough");
     }
 }

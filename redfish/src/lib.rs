@@ -23,7 +23,7 @@
 //! - [`virtual_bmc`]: `app(bmc) -> Router` and `serve`; the machine behind it is the
 //!   [`virtual_bmc::Machine`] seam.
 //!
-//! The crates.io `redfish` crate (0.3) is not used: its typed resources cannot be had without its own HTTP
+//! The published `redfish` crate (0.3) is not used: its typed resources cannot be had without its own HTTP
 //! stack, which offers neither a certificate verifier of ours (pinning) nor `If-Match` per request.
 //! What would remain of it are a dozen optional-field structs, and those are the smaller part of this client.
 

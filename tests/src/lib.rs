@@ -2,6 +2,7 @@
 //!
 //! A suite is an ordered list of named facts about one rack; a fact that fails does not hide the others.
 
+pub mod configuration;
 pub mod process;
 pub mod rack;
 pub mod runner;

@@ -17,7 +17,7 @@ fn main() -> ExitCode {
     let mut runner = Runner::new("install");
     let mut rack = None;
     runner.foundation("a rack comes up with every server off", || {
-        let up = Rack::up("suite", 0)?;
+        let up = Rack::up("suite", &[])?;
         ensure!(up.status()?.iter().all(|server| server["on"] == false), "a server is on");
         rack = Some(up);
         Ok(())
@@ -155,6 +155,9 @@ fn after(runner: &mut Runner, rack: &Rack) {
     });
     runner.fact("the API answers while a master is without power", || api_without(rack, "master-1"));
     runner.fact("a master that gets its power back is Ready without help", || {
+        wait("the cluster to see that master-1 is gone", Duration::from_secs(90), || {
+            rack.expect_ready(&MASTERS[1..])
+        })?;
         rack.power("master-1", "on")?;
         wait("master-1 to be Ready", Duration::from_secs(180), || rack.expect_ready(&MASTERS))
     });

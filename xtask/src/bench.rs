@@ -1,59 +1,167 @@
-//! `cargo xtask bench`: an install on a fresh rack, measured against what is allowed.
+//! `cargo xtask bench`: installs on a rack, kubeadm on the same kind of machines in the same run, the figures beside
+//! what is allowed and beside each other.
 
-use std::path::Path;
-use std::time::Instant;
+mod disk;
+mod machine;
+mod ours;
+mod peer;
+
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
+use serde_json::{Value, json};
 
 use crate::process::Session;
-use crate::{lab, release, setup};
+use crate::{release, setup, workspace};
+use ours::Install;
+use peer::Kubeadm;
 
 /// From powered-off servers to three Ready masters with the bootstrap gone.
 const INSTALL_SECONDS: f64 = 180.0;
-const MEDIUM_BYTES: u64 = 1 << 30;
+const BOOTSTRAP_MEMORY: f64 = 2048.0;
+const MEDIUM: f64 = 1024.0;
+const MEBIBYTE: f64 = 1_048_576.0;
 
 #[derive(Args)]
 pub struct Arguments {
-    /// Installs to measure; the slowest counts
-    #[arg(long, default_value_t = 1)]
+    /// Pairs of an install and a kubeadm run; medians count
+    #[arg(long, default_value_t = 3)]
     runs: u32,
+    /// Leave kubeadm out
+    #[arg(long)]
+    no_peer: bool,
 }
 
-/// Name of the rack, so that somebody's lab is not in the way of more than its networks.
-const RACK: &str = "bench";
+/// A figure and what it must not exceed.
+struct Row {
+    name: String,
+    measured: f64,
+    beside: f64,
+    is_limit: bool,
+}
 
 pub fn run(arguments: &Arguments) -> Result<()> {
     let session = Session::open("bench")?;
     setup::ensure(&session)?;
     release::programs(&session)?;
-    let folder = release::build(&session, 3)?;
-    let medium = size(&folder.join("ashlar.iso"))?;
-    let mut slowest = 0.0_f64;
-    for run in 1..=arguments.runs {
-        if lab::is_up(RACK) {
-            lab::down(&session, RACK)?;
+    let release = release::build(&session, 3)?;
+    let medium = size(&release.join("ashlar.iso"))? / MEBIBYTE;
+    let disk = if arguments.no_peer {
+        None
+    } else {
+        Some((disk::make(&session, &release)?, peer::Versions::of(&release)?))
+    };
+    let mut installs = Vec::new();
+    let mut peers = Vec::new();
+    for run in 1..=arguments.runs.max(1) {
+        let install = ours::measure(&session)?;
+        session.say(&format!(
+            "run {run}: create cluster {:.1} s, of that {:.1} s from installed masters",
+            install.total, install.stretch
+        ));
+        installs.push(install);
+        if let Some((disk, versions)) = &disk {
+            let peer = peer::measure(&session, disk, versions)?;
+            session.say(&format!("run {run}: kubeadm {:.1} s", peer.total()));
+            peers.push(peer);
         }
-        lab::up(&session, RACK, 0)?;
-        let start = Instant::now();
-        let end = lab::install(&session, RACK);
-        slowest = slowest.max(start.elapsed().as_secs_f64());
-        lab::down(&session, RACK)?;
-        end?;
-        session.say(&format!("run {run}: {:.1} s", start.elapsed().as_secs_f64()));
     }
-    println!("{:<48}{:>10}{:>12}{:>8}", "figure", "measured", "allowed", "ratio");
-    let seconds = row("create cluster (s)", slowest, INSTALL_SECONDS);
-    let mebibytes = |bytes: u64| bytes as f64 / f64::from(1 << 20);
-    let size = row("medium (MiB)", mebibytes(medium), mebibytes(MEDIUM_BYTES));
-    if seconds && size { Ok(()) } else { bail!("a figure is above what is allowed") }
+    let rows = rows(&installs, &peers, medium);
+    let path = write(&rows, &installs, &peers)?;
+    show(&installs, &peers, &rows);
+    session.say(&format!("all figures: {}", path.display()));
+    match rows.iter().find(|row| row.measured > row.beside) {
+        Some(row) if row.is_limit => bail!("{} is above what is allowed", row.name),
+        _ => Ok(()),
+    }
 }
 
-fn row(name: &str, measured: f64, allowed: f64) -> bool {
-    println!("{name:<48}{measured:>10.1}{allowed:>12.1}{:>8.2}", measured / allowed);
-    measured <= allowed
+fn rows(installs: &[Install], peers: &[Kubeadm], medium: f64) -> Vec<Row> {
+    let limit =
+        |name: &str, measured, beside| Row { name: name.to_owned(), measured, beside, is_limit: true };
+    let of = |figure: fn(&Install) -> f64| median(installs.iter().map(figure));
+    let mut rows = vec![
+        limit("create cluster (s)", of(|install| install.total), INSTALL_SECONDS),
+        limit("bootstrap's memory, peak (MiB)", of(|install| install.memory / MEBIBYTE), BOOTSTRAP_MEMORY),
+        limit("medium (MiB)", medium, MEDIUM),
+    ];
+    if !peers.is_empty() {
+        rows.push(Row {
+            name: "installed masters to three Ready (s), beside kubeadm".to_owned(),
+            measured: of(|install| install.stretch),
+            beside: median(peers.iter().map(Kubeadm::total)),
+            is_limit: false,
+        });
+    }
+    rows
 }
 
-fn size(path: &Path) -> Result<u64> {
-    Ok(path.metadata().with_context(|| format!("reading {}", path.display()))?.len())
+fn show(installs: &[Install], peers: &[Kubeadm], rows: &[Row]) {
+    if let Some(last) = installs.last() {
+        println!("\nlast install, by phase");
+        for span in &last.spans {
+            println!("  {:>7.1} s  {:<12}  {}", span.seconds, span.who, span.title);
+        }
+    }
+    for (name, figures) in [
+        ("install", pick(installs, |install| install.total)),
+        ("stretch", pick(installs, |install| install.stretch)),
+        ("kubeadm", pick(peers, Kubeadm::total)),
+    ] {
+        println!("{name:<10} {}", figures.iter().map(|figure| format!("{figure:>8.1}")).collect::<String>());
+    }
+    println!("\n{:<54}{:>10}{:>12}{:>8}", "figure (median)", "measured", "beside", "ratio");
+    for Row { name, measured, beside, is_limit } in rows {
+        let what = if *is_limit { "allowed" } else { "peer" };
+        println!("{name:<54}{measured:>10.1}{beside:>12.1}{:>8.2}  {what}", measured / beside);
+    }
+}
+
+fn write(rows: &[Row], installs: &[Install], peers: &[Kubeadm]) -> Result<PathBuf> {
+    let figures: Vec<Value> = rows
+        .iter()
+        .map(|row| {
+            json!({"name": row.name, "measured": row.measured, "beside": row.beside, "ratio": row.measured / row.beside})
+        })
+        .collect();
+    let all = json!({
+        "figures": figures,
+        "installs": installs.iter().map(Install::json).collect::<Vec<_>>(),
+        "kubeadm": peers.iter().map(Kubeadm::json).collect::<Vec<_>>(),
+    });
+    let path = workspace::programs().with_file_name("xtask").join("bench.json");
+    fs::write(&path, format!("{all:#}\n")).with_context(|| format!("writing {}", path.display()))?;
+    Ok(path)
+}
+
+fn pick<T>(all: &[T], figure: impl Fn(&T) -> f64) -> Vec<f64> {
+    all.iter().map(figure).collect()
+}
+
+fn median(figures: impl Iterator<Item = f64>) -> f64 {
+    let mut figures: Vec<f64> = figures.collect();
+    figures.sort_by(f64::total_cmp);
+    let middle = figures.len() / 2;
+    match figures.len() {
+        0 => f64::NAN,
+        even if even % 2 == 0 => f64::midpoint(figures[middle - 1], figures[middle]),
+        _ => figures[middle],
+    }
+}
+
+fn size(path: &Path) -> Result<f64> {
+    Ok(path.metadata().with_context(|| format!("reading {}", path.display()))?.len() as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn medians() {
+        assert!((median([3.0, 1.0, 2.0].into_iter()) - 2.0).abs() < 1e-9);
+        assert!((median([4.0, 1.0, 2.0, 3.0].into_iter()) - 2.5).abs() < 1e-9);
+    }
 }

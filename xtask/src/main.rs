@@ -1,8 +1,10 @@
-//! Developer commands: `cargo xtask setup|check|test|lab|bench|release`. Depends on nothing of ours and on no system
-//! library, because it installs what the rest needs before the rest is compiled.
+//! Developer commands: `cargo xtask setup|check|test|lab|cold|bench|release|docs`. Depends on nothing of ours and on no
+//! system library, because it installs what the rest needs before the rest is compiled.
 
 mod bench;
 mod check;
+mod cold;
+mod docs;
 mod lab;
 mod process;
 mod release;
@@ -32,10 +34,14 @@ enum Command {
     Test(test::Arguments),
     /// Install a cluster on a virtual rack, from nothing to `kubectl`
     Lab(lab::Arguments),
+    /// Prove that a fresh clone works on a fresh Debian with nothing cached
+    Cold(cold::Arguments),
     /// Measure an install and compare it with what is allowed
     Bench(bench::Arguments),
     /// Build the programs and a release
     Release(release::Arguments),
+    /// Write the pages of docs/ that are made from the code
+    Docs,
 }
 
 fn main() -> ExitCode {
@@ -44,8 +50,10 @@ fn main() -> ExitCode {
         Command::Check => check::run(),
         Command::Test(arguments) => test::run(&arguments),
         Command::Lab(arguments) => lab::run(&arguments),
+        Command::Cold(arguments) => cold::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Release(arguments) => release::run(&arguments),
+        Command::Docs => docs::run(),
     };
     match end {
         Ok(()) => ExitCode::SUCCESS,

@@ -15,6 +15,9 @@ use crate::{setup, workspace};
 /// A program that says nothing for this long is reported as still running.
 const HEARTBEAT: Duration = Duration::from_secs(60);
 
+/// Lines of a quiet program that failed.
+const TAIL: usize = 30;
+
 /// One command of ours: its log file and its clock.
 pub struct Session {
     start: Instant,
@@ -44,23 +47,35 @@ impl Session {
 
     /// Runs a program to its end; `expected` says how long that usually takes.
     pub fn run(&self, title: &str, expected: &str, command: &mut Command) -> Result<()> {
+        self.act(title, expected, command, true)
+    }
+
+    /// The same for one that talks too much: what it says is in the log alone.
+    pub fn run_quietly(&self, title: &str, expected: &str, command: &mut Command) -> Result<()> {
+        self.act(title, expected, command, false)
+    }
+
+    fn act(&self, title: &str, expected: &str, command: &mut Command, shown: bool) -> Result<()> {
         self.say(&format!("{title} (usually {expected})"));
         let start = Instant::now();
-        let status = self.follow(title, command)?;
+        let status = self.follow(title, command, shown)?;
         if !status.success() {
+            if !shown {
+                eprintln!("{}", end_of(&self.path));
+            }
             bail!("{title}: `{}` ended with {status}; see {}", words(command), self.path.display());
         }
         self.say(&format!("{title}: done in {:.1} s", start.elapsed().as_secs_f64()));
         Ok(())
     }
 
-    fn follow(&self, title: &str, command: &mut Command) -> Result<std::process::ExitStatus> {
+    fn follow(&self, title: &str, command: &mut Command, shown: bool) -> Result<std::process::ExitStatus> {
         let start = |command: &Command| format!("starting `{}`", words(command));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).env("PATH", setup::path());
         let mut child = command.spawn().with_context(|| start(command))?;
         let readers = [
-            child.stdout.take().map(|stdout| copy(stdout, Arc::clone(&self.log))),
-            child.stderr.take().map(|stderr| copy(stderr, Arc::clone(&self.log))),
+            child.stdout.take().map(|stdout| copy(stdout, Arc::clone(&self.log), shown)),
+            child.stderr.take().map(|stderr| copy(stderr, Arc::clone(&self.log), shown)),
         ];
         let mut said = Instant::now();
         let status = loop {
@@ -113,14 +128,23 @@ pub fn ashlar<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Comman
     command
 }
 
-fn copy(from: impl Read + Send + 'static, log: Arc<Mutex<File>>) -> std::thread::JoinHandle<()> {
+fn copy(from: impl Read + Send + 'static, log: Arc<Mutex<File>>, shown: bool) -> std::thread::JoinHandle<()> {
     std::thread::spawn(move || {
         for line in BufReader::new(from).split(b'\n').map_while(Result::ok) {
             let line = String::from_utf8_lossy(&line);
-            eprintln!("    {line}");
+            if shown {
+                eprintln!("    {line}");
+            }
             write(&log, &line);
         }
     })
+}
+
+/// The last lines of a log.
+fn end_of(path: &Path) -> String {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(TAIL)..].join("\n")
 }
 
 fn write(log: &Mutex<File>, line: &str) {

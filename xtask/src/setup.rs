@@ -32,7 +32,6 @@ const PACKAGES: &[(&str, &str)] = &[
     ("squashfs-tools", "the medium's root file system"),
     ("systemd-container", "the lab's machines"),
     ("unzip", "unpacking the Go toolchain"),
-    ("xfsprogs", "the file system under the lab's disks"),
     ("xorriso", "the medium"),
 ];
 
@@ -51,6 +50,7 @@ pub fn run() -> Result<()> {
 /// Does what is missing, and says nothing when nothing is.
 pub fn ensure(session: &Session) -> Result<()> {
     packages(session)?;
+    package_lists(session)?;
     go(session)
 }
 
@@ -91,7 +91,20 @@ fn packages(session: &Session) -> Result<()> {
     };
     session.run("Reading the package lists", "10 s", &mut apt(&["update", "-qq"]))?;
     let mut install = apt(&["install", "-qq", "-y", "--no-install-recommends"]);
-    session.run("Installing packages", "60 s", install.args(&names))
+    session.run_quietly("Installing packages", "60 s", install.args(&names))
+}
+
+/// The operating system that is built comes from apt's mirrors, and apt knows them by its lists.
+fn package_lists(session: &Session) -> Result<()> {
+    let known = process::output(Command::new("apt-get").args([
+        "indextargets",
+        "Origin: Debian",
+        "Created-By: Packages",
+    ]));
+    if known.is_ok_and(|known| !known.is_empty()) {
+        return Ok(());
+    }
+    session.run("Reading the package lists", "10 s", Command::new("apt-get").args(["update", "-qq"]))
 }
 
 fn is_installed(package: &str) -> bool {
@@ -144,9 +157,9 @@ fn module_proxy(session: &Session) -> Result<String> {
         Err(_) => {
             if process::output(Command::new("go").arg("version")).is_err() {
                 let install = ["install", "-y", "--no-install-recommends", "golang-go"];
-                session.run(
+                session.run_quietly(
                     "Installing Debian's Go, to learn its module proxy",
-                    "60 s",
+                    "10 s",
                     Command::new("apt-get").args(install),
                 )?;
             }
@@ -154,7 +167,8 @@ fn module_proxy(session: &Session) -> Result<String> {
         }
     };
     let first = setting.split([',', '|']).map(str::trim).find(|entry| entry.starts_with("http"));
-    let first = first.with_context(|| format!("GOPROXY is `{setting}`; a proxy is needed to fetch Go {GO}"))?;
+    let first =
+        first.with_context(|| format!("GOPROXY is `{setting}`; a proxy is needed to fetch Go {GO}"))?;
     Ok(first.trim_end_matches('/').to_owned())
 }
 

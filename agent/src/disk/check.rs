@@ -26,7 +26,8 @@ pub async fn target(machine: &Machine, expected: &Expected<'_>, wipe_consent: bo
         let found = disk.contents.join(", ");
         let cause = format!("{} has data and may not be overwritten: {found}", disk.name);
         return Err(Failure::new(PHASE, cause)
-            .hint("agree to the wipe in the plan, or choose another disk with rootDeviceHints"));
+            .hint("if it may be overwritten, run the install with --wipe and the host's name, or choose another disk with \
+                   rootDeviceHints"));
     }
     Ok(disk)
 }

@@ -65,5 +65,5 @@ fn explain(interfaces: &[Interface]) -> Failure {
         return Failure::new("network", cause).hint("check cables and switch ports");
     }
     Failure::new("network", format!("no address on {}", with_link.join(", ")))
-        .hint("check the DHCP server and the port's VLAN, or give a static address in networkConfig")
+        .hint("check the DHCP server and the port's VLAN")
 }

@@ -18,6 +18,7 @@ fn node(root: &Path) -> Node {
         api_vip: Ipv4Addr::new(192, 0, 2, 10),
         ingress_vip: Ipv4Addr::new(192, 0, 2, 11),
         ssh_key: None,
+        ntp_servers: vec![],
         masters: 3,
     };
     let file = NodeFile {

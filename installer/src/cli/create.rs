@@ -56,6 +56,9 @@ pub struct EngineArguments {
     /// Release directory; default: the newest of the cache.
     #[arg(long, value_name = "DIR")]
     release: Option<PathBuf>,
+    /// Public key (minisign) that must have signed the release; default: the one beside it.
+    #[arg(long, value_name = "FILE")]
+    release_key: Option<PathBuf>,
     /// Minutes a host may take from reset to its agent's first word.
     #[arg(long, value_name = "MINUTES", default_value_t = 10.0)]
     boot_timeout: f64,
@@ -70,6 +73,7 @@ impl EngineArguments {
             consent: Consent::Nobody,
             serve_address: self.serve_address,
             release: self.release.clone(),
+            release_key: self.release_key.clone(),
             boot_timeout: minutes(self.boot_timeout),
             join_timeout: minutes(20.0),
             pivot_timeout: minutes(15.0),
@@ -96,6 +100,7 @@ impl Arguments {
         let installed: Option<(u64, f64)> =
             engine.journal.get(INSTALLED).failing(|| "reading the journal".into())?;
         if let Some((at_ms, _)) = installed {
+            steps::run(&engine, steps::RENEW).await?;
             already(&engine, &directory, at_ms);
             return Ok(ExitCode::SUCCESS);
         }

@@ -1,6 +1,6 @@
 //! `ashlar lab`: virtual racks. The work is `ashlar-lab`'s; this is its command line.
 
-use std::os::unix::process::ExitStatusExt;
+use std::convert::Infallible;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -32,6 +32,8 @@ pub enum Command {
     Console(Console),
     /// Press a server's power button, or pull its plug.
     Power(Power),
+    /// Pull a server's network cable out, or plug it in.
+    Cable(Cable),
 }
 
 #[derive(Args)]
@@ -49,6 +51,9 @@ pub struct Up {
     masters: u8,
     #[arg(long, default_value_t = 0)]
     workers: u8,
+    /// Disks in every server.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=8))]
+    disks: u8,
 }
 
 #[derive(Args)]
@@ -87,6 +92,21 @@ pub struct Power {
     action: Action,
 }
 
+#[derive(Args)]
+pub struct Cable {
+    #[command(flatten)]
+    rack: Name,
+    server: String,
+    #[arg(value_enum)]
+    end: CableEnd,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum CableEnd {
+    In,
+    Out,
+}
+
 #[derive(Clone, Copy, ValueEnum)]
 enum Action {
     On,
@@ -105,13 +125,18 @@ impl Command {
             Self::Down(rack) => rack.down().await?,
             Self::Status(rack) => show(&status(&rack.name).await?, output)?,
             Self::Config(config) => config.run().await?,
-            Self::Exec(exec) => return exec.run().await,
+            Self::Exec(exec) => match exec.run()? {},
             Self::Console(console) => {
                 let Console { rack, server, follow } = console;
                 let end = ashlar_lab::console(&rack.name, &server, follow, &mut std::io::stdout()).await;
                 end.failing(|| format!("reading the console of {server}"))?;
             }
             Self::Power(power) => power.run().await?,
+            Self::Cable(cable) => {
+                let plugged = cable.end == CableEnd::In;
+                let end = ashlar_lab::cable(&cable.rack.name, &cable.server, plugged).await;
+                end.failing(|| format!("changing the cable of {}", cable.server))?;
+            }
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -146,7 +171,7 @@ fn forget_keys(directory: &InstallDirectory) {
 impl Up {
     async fn run(self, output: Output) -> Result<(), Failure> {
         let name = &self.rack.name;
-        let spec = RackSpec::standard(name, self.masters, self.workers);
+        let spec = RackSpec::standard(name, self.masters, self.workers).with_disks(self.disks);
         let status = ashlar_lab::up(&spec).await.failing(|| format!("starting rack `{name}`"))?;
         eprintln!("rack `{name}` is up: {} servers, all off", status.servers.len());
         show(&status, output)
@@ -154,12 +179,10 @@ impl Up {
 }
 
 impl Exec {
-    async fn run(self) -> Result<ExitCode, Failure> {
+    fn run(self) -> Result<Infallible, Failure> {
         let name = &self.rack.name;
-        let status = ashlar_lab::exec(name, &with_client_tools(self.command)).await;
-        let status = status.failing(|| format!("running a command in rack `{name}`"))?;
-        let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default());
-        Ok(ExitCode::from(u8::try_from(code).unwrap_or(1)))
+        let end = ashlar_lab::exec(name, &with_client_tools(self.command));
+        end.failing(|| format!("running a command in rack `{name}`"))
     }
 }
 
@@ -296,6 +319,11 @@ fn agent_config(status: &Status) -> Result<String, Failure> {
 /// What both files say of a server's BMC and interface.
 fn host(server: &ServerStatus, indent: &str) -> String {
     let ServerStatus { bmc_address, bmc_user, bmc_password, certificate_sha256, mac, .. } = server;
+    // One disk needs no choice.
+    let hints = match server.disks.as_slice() {
+        [first, _, ..] => format!("{indent}rootDeviceHints:\n{indent}  serialNumber: {first}\n"),
+        _ => String::new(),
+    };
     format!(
         "{indent}bootMACAddress: \"{mac}\"
 {indent}bmc:
@@ -303,7 +331,7 @@ fn host(server: &ServerStatus, indent: &str) -> String {
 {indent}  username: {bmc_user}
 {indent}  password: '{bmc_password}'
 {indent}  certificateFingerprint: \"{certificate_sha256}\"
-"
+{hints}"
     )
 }
 
@@ -319,6 +347,7 @@ mod tests {
             role: server.role,
             on: false,
             medium: None,
+            disks: server.disks.iter().map(|disk| disk.serial.clone()).collect(),
             boot_override: None,
             machine_address: server.machine_address,
             mac: server.mac.clone(),

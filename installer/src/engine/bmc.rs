@@ -60,9 +60,23 @@ impl Controller {
         Ok(media.inserted.then(|| media.image.unwrap_or_default()))
     }
 
-    /// Old media out, `url` in, next boot from it, reset.
-    pub async fn boot_medium(&self, url: &str) -> Result<(), Failure> {
-        self.ask("inserting the medium", self.bmc.insert(url)).await?;
+    /// Old media out, the first of `urls` that the BMC takes in, next boot from it, reset.
+    pub async fn boot_medium(&self, urls: &[String]) -> Result<(), Failure> {
+        let mut refused = None;
+        for url in urls {
+            match self.bmc.insert(url).await {
+                Ok(()) => {
+                    refused = None;
+                    break;
+                }
+                // The first refusal says most: it is of the URL that nearly every BMC takes.
+                Err(error @ Error::NotInserted { .. }) => refused = refused.or(Some(error)),
+                Err(error) => return Err(failure(&self.host, "inserting the medium", error)),
+            }
+        }
+        if let Some(error) = refused {
+            return Err(failure(&self.host, "inserting the medium", error));
+        }
         self.boot_once("choosing the medium for the next boot", BootTarget::Cd).await?;
         self.restart().await
     }
@@ -102,6 +116,14 @@ impl Controller {
 
     pub async fn eject(&self) -> Result<(), Failure> {
         self.ask("taking the medium out", self.bmc.eject()).await
+    }
+
+    /// Ends the session: BMCs have few. One that does not answer ends it by itself, later.
+    pub async fn leave(&self) {
+        let closing = tokio::time::timeout(Duration::from_secs(5), self.bmc.close());
+        if !matches!(closing.await, Ok(Ok(()))) {
+            tracing::debug!(host = self.host, "the BMC session stays until it times out");
+        }
     }
 
     async fn boot_once(&self, doing: &str, target: BootTarget) -> Result<(), Failure> {

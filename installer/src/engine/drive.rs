@@ -16,6 +16,8 @@ use crate::failure::Failure;
 
 /// How often a silent host's BMC is asked whether it has power.
 const POWER_CHECK: Duration = Duration::from_secs(5);
+/// An agent that runs calls at least every 5 s; a boot that a former run began must show itself within this.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(10);
 /// A live system that says nothing this long, though it has power, is gone.
 const AGENT_PATIENCE: Duration = Duration::from_secs(180);
 /// After this long without a byte of the medium, that is what is waited for.
@@ -93,8 +95,8 @@ async fn perform(engine: &Engine, handle: &Handle, action: Action) -> Result<Opt
             Ok(None)
         }
         Action::EnsureBooted => {
-            let url = serve::offer(engine, handle)?;
-            if bmc.medium().await?.is_none_or(|inserted| inserted != url) || !bmc.is_on().await? {
+            if !boots_already(engine, handle, bmc).await? {
+                engine.events.note(Some(handle.name()), "booting the medium anew");
                 boot_medium(engine, handle, bmc).await?;
             }
             Ok(None)
@@ -121,10 +123,27 @@ async fn perform(engine: &Engine, handle: &Handle, action: Action) -> Result<Opt
     }
 }
 
+/// Whether the boot that the last run began goes on. Firmware that found no server for its medium has given up and
+/// shows nothing of it to the BMC; only a report or a read of the medium proves that the boot lives.
+async fn boots_already(engine: &Engine, handle: &Handle, bmc: &Controller) -> Result<bool, Failure> {
+    let urls = serve::offer(engine, handle)?;
+    if bmc.medium().await?.is_none_or(|inserted| !urls.contains(&inserted)) || !bmc.is_on().await? {
+        return Ok(false);
+    }
+    let fetched = serve::fetched(engine, handle.name());
+    let alive =
+        || fetched.requests.load(Ordering::Relaxed) > 0 || !matches!(handle.state(), State::Booting { .. });
+    let begun = Instant::now();
+    let mut tick = interval(Duration::from_millis(250));
+    while !alive() && begun.elapsed() < SIGN_OF_LIFE {
+        tick.tick().await;
+    }
+    Ok(alive())
+}
+
 async fn boot_medium(engine: &Engine, handle: &Handle, bmc: &Controller) -> Result<(), Failure> {
     handle.issue_secrets(engine)?;
-    let url = serve::offer(engine, handle)?;
-    bmc.boot_medium(&url).await
+    bmc.boot_medium(&serve::offer(engine, handle)?).await
 }
 
 /// The BMC's connection, made when it is first needed.
@@ -228,7 +247,7 @@ pub fn failed(host: &str, reason: &Reason) -> Failure {
             "{host} is installed but did not become a Ready node"
         ))
         .hint(format!(
-            "look at its console (`journalctl -b -u ashlar-agent -u kubelet`), {again}: it restarts the host"
+            "look at its console, or log in as core with the key of sshKey (`sudo journalctl -b -u ashlar-agent -u kubelet`), {again}: it restarts the host"
         )),
         Reason::Task { cause, hint } => {
             let failure = Failure::user(format!("{host}: {cause}"));

@@ -104,7 +104,7 @@ pub enum Input {
 pub enum Action {
     /// New token, old medium out, ours in, boot from it once, reset.
     BootMedium,
-    /// As `BootMedium`, unless the host runs with our medium already.
+    /// As `BootMedium`, unless the host runs with our medium already and shows that it lives.
     EnsureBooted,
     /// Boot from the disk once, reset.
     RestartFromDisk,

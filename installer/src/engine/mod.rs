@@ -47,6 +47,7 @@ pub struct Options {
     pub consent: Consent,
     pub serve_address: Option<IpAddr>,
     pub release: Option<PathBuf>,
+    pub release_key: Option<PathBuf>,
     /// How long a host may take from reset to its agent's first word.
     pub boot_timeout: Duration,
     /// How long an installed host may take to become a Ready node.
@@ -160,6 +161,7 @@ impl Engine {
             api_vip: install.api_vip,
             ingress_vip: install.ingress_vip,
             ssh_key: install.ssh_key.clone(),
+            ntp_servers: install.additional_ntp_servers.clone(),
             masters: install.masters().count(),
         })
     }

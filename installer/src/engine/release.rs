@@ -47,12 +47,19 @@ pub fn locate(asked: Option<&Path>) -> Result<PathBuf, Failure> {
 
 impl OpenRelease {
     /// Checks signature and medium; a medium that was hashed before and has not changed since is not read again.
+    /// `key`: public key (minisign) that must have signed it; `None` takes the one beside it. Whichever it is, the
+    /// install keeps to it.
     ///
     /// # Errors
     /// Something is missing, changed or not signed.
-    pub async fn open(path: &Path, journal: &Journal) -> Result<Self, Failure> {
-        let release = directory::read_signed(path, None)
-            .failing(|| format!("checking the signature of the release in {}", path.display()))?;
+    pub async fn open(path: &Path, key: Option<&Path>, journal: &Journal) -> Result<Self, Failure> {
+        let beside = path.join(directory::PUBLIC_KEY);
+        let key = key.unwrap_or(&beside);
+        let text = std::fs::read_to_string(key).failing(|| format!("reading the key {}", key.display()))?;
+        let release = directory::read_signed(path, Some(&text)).failing(|| {
+            format!("checking the signature of the release in {} with {}", path.display(), key.display())
+        })?;
+        keep_to(&text, path, journal)?;
         let iso = path.join(directory::MEDIUM);
         let expected = release.files.get(directory::MEDIUM).map(|file| file.sha256.clone());
         let expected = expected.ok_or_else(|| {
@@ -79,6 +86,21 @@ impl OpenRelease {
 
     pub fn iso(&self) -> PathBuf {
         self.directory.join(directory::MEDIUM)
+    }
+}
+
+/// Refuses a release of other makers than the one that the install began with.
+fn keep_to(key: &str, path: &Path, journal: &Journal) -> Result<(), Failure> {
+    const KEPT: &str = "release-key";
+    let key = key.lines().last().unwrap_or_default();
+    match journal.get::<String>(KEPT).failing(|| "reading the journal".into())? {
+        None => journal.put(KEPT, &key.to_owned()).failing(|| "writing the journal".into()),
+        Some(kept) if kept == key => Ok(()),
+        Some(kept) => Err(Failure::user(format!(
+            "the release in {} is signed with the key {key}, this install began with one of {kept}",
+            path.display()
+        ))
+        .hint("name the release of the beginning with --release, or destroy the cluster and begin again")),
     }
 }
 

@@ -43,7 +43,7 @@ pub fn take(engine: &Engine, handle: &Handle) -> Result<Task, Failure> {
     Ok(task)
 }
 
-/// No master's disk is touched before all masters' disks are decided: a wrong hint for the third must not cost the
+/// No node's disk is touched before all masters' disks are decided: a wrong hint for the third must not cost the
 /// first two theirs. Workers need the bootstrap's address.
 fn may_begin(engine: &Engine, handle: &Handle) -> bool {
     if handle.purpose != Purpose::Install {
@@ -56,13 +56,12 @@ fn may_begin(engine: &Engine, handle: &Handle) -> bool {
     if engine.options.write_after_serving && !serving {
         return false;
     }
-    match handle.config.role {
-        Role::Worker => bootstrap.is_none_or(|bootstrap| bootstrap.address.is_some()),
-        Role::Master | Role::Bootstrap => engine.masters().all(|master| {
-            let record = master.record();
-            record.disk.is_some() || record.state.has_system()
-        }),
-    }
+    let decided = engine.masters().all(|master| {
+        let record = master.record();
+        record.disk.is_some() || record.state.has_system()
+    });
+    let addressed = bootstrap.is_none_or(|bootstrap| bootstrap.address.is_some());
+    decided && (handle.config.role != Role::Worker || addressed)
 }
 
 fn install(engine: &Engine, handle: &Handle, disk: &ChosenDisk) -> Result<Task, Failure> {

@@ -6,6 +6,7 @@ use std::process::{ExitStatus, Stdio};
 
 use ashlar_host::cgroup;
 use ashlar_host::cmd::{self, Cmd};
+use ashlar_host::device_filter::{self, Filter};
 use ashlar_host::netns;
 use tokio::process::Child;
 
@@ -15,8 +16,8 @@ use super::view;
 
 /// systemd-nspawn's exit status when the system inside asked for a reboot.
 const REBOOT: i32 = 133;
-const LOOP_MAJOR: &str = "7";
-const LOOP_CONTROL: &str = "c 10:237 rw";
+const LOOP_MAJOR: u32 = 7;
+const LOOP_CONTROL: (u32, u32) = (10, 237);
 /// More loop devices than any rack has.
 const LOOP_MINORS: u32 = 512;
 
@@ -24,6 +25,8 @@ const LOOP_MINORS: u32 = 512;
 pub enum Error {
     #[error("preparing the machine's control groups")]
     Groups(#[from] cgroup::Error),
+    #[error("keeping the machine from this computer's disks")]
+    Filter(#[from] device_filter::Error),
     #[error("opening the machine's console")]
     Console { source: io::Error },
     #[error("starting the machine")]
@@ -44,10 +47,7 @@ pub enum End {
 pub fn start(place: &Place<'_>, prepared: &Prepared, console: &Console) -> Result<Child, Error> {
     let name = place.rack.machine_namespace(&place.server.name);
     let groups = cgroup::make(&name)?;
-    let denied = denied_devices(&prepared.devices);
-    for group in groups.iter().filter(|group| group.controller == "devices") {
-        denied.iter().try_for_each(|rule| cgroup::write(&group.path, "devices.deny", rule))?;
-    }
+    confine(&groups, &denied(&prepared.devices))?;
     let output = console.open().map_err(|source| Error::Console { source })?;
     let errors = output.try_clone().map_err(|source| Error::Console { source })?;
     // The launcher moves itself, so that nothing of the machine ever runs outside its groups.
@@ -120,26 +120,45 @@ fn escape(path: &Path) -> String {
     path.display().to_string().replace(':', "\\:")
 }
 
-/// Rules that keep a machine from this computer's disks and from the other machines'. Reading and writing is
-/// denied, making a node is not: a container runtime inside may allow that without contradicting its parent.
-fn denied_devices(own: &[std::path::PathBuf]) -> Vec<String> {
-    let own: Vec<String> = own
-        .iter()
-        .filter_map(|device| device.to_str()?.strip_prefix("/dev/loop").map(str::to_owned))
-        .collect();
-    let minors = (0..LOOP_MINORS).map(|minor| minor.to_string()).filter(|minor| !own.contains(minor));
-    let mut rules: Vec<String> = minors.map(|minor| format!("b {LOOP_MAJOR}:{minor} rw")).collect();
-    rules.push(LOOP_CONTROL.to_owned());
-    rules.extend(host_disk_majors().into_iter().map(|major| format!("b {major}:* rw")));
+/// Keeps a machine from devices, by the v1 controller or, where there is none, by a filter on its v2 group.
+fn confine(groups: &[cgroup::Directory], denied: &Filter) -> Result<(), Error> {
+    if let Some(group) = groups.iter().find(|group| group.controller == "devices") {
+        let rules = rules(denied);
+        return Ok(rules.iter().try_for_each(|rule| cgroup::write(&group.path, "devices.deny", rule))?);
+    }
+    let unified = groups.iter().filter(|group| group.controller.is_empty());
+    Ok(unified.map(|group| &group.path).try_for_each(|path| device_filter::attach(path, denied))?)
+}
+
+/// What is no business of a machine: this computer's disks and the other machines'. Reading and writing is denied,
+/// making a node is not: a container runtime inside may allow that without contradicting its parent.
+fn denied(own: &[std::path::PathBuf]) -> Filter {
+    let own = own.iter().filter_map(|device| device.to_str()?.strip_prefix("/dev/loop")?.parse().ok());
+    Filter {
+        block_majors: host_disk_majors(),
+        block_but: Some((LOOP_MAJOR, own.collect())),
+        character: Some(LOOP_CONTROL),
+    }
+}
+
+/// The filter in the words of the v1 controller, which knows no exceptions.
+fn rules(filter: &Filter) -> Vec<String> {
+    let mut rules = Vec::new();
+    if let Some((major, own)) = &filter.block_but {
+        let minors = (0..LOOP_MINORS).filter(|minor| !own.contains(minor));
+        rules.extend(minors.map(|minor| format!("b {major}:{minor} rw")));
+    }
+    rules.extend(filter.character.iter().map(|(major, minor)| format!("c {major}:{minor} rw")));
+    rules.extend(filter.block_majors.iter().map(|major| format!("b {major}:* rw")));
     rules
 }
 
 /// Major numbers of every block device of this computer that is not a loop device.
-fn host_disk_majors() -> Vec<String> {
+fn host_disk_majors() -> Vec<u32> {
     let entries = std::fs::read_dir("/sys/block").into_iter().flatten().flatten();
     let numbers = entries.filter_map(|entry| std::fs::read_to_string(entry.path().join("dev")).ok());
-    let majors = numbers.filter_map(|number| Some(number.split_once(':')?.0.to_owned()));
-    let majors: std::collections::BTreeSet<String> = majors.filter(|major| major != LOOP_MAJOR).collect();
+    let majors = numbers.filter_map(|number| number.split_once(':')?.0.parse().ok());
+    let majors: std::collections::BTreeSet<u32> = majors.filter(|major| *major != LOOP_MAJOR).collect();
     majors.into_iter().collect()
 }
 
@@ -149,8 +168,9 @@ mod tests {
 
     #[test]
     fn every_loop_device_but_its_own_is_denied() {
-        let rules = denied_devices(&["/dev/loop3".into()]);
+        let rules = rules(&denied(&["/dev/loop3".into()]));
         assert!(!rules.contains(&"b 7:3 rw".to_owned()));
         assert!(rules.contains(&"b 7:4 rw".to_owned()));
+        assert!(rules.contains(&"c 10:237 rw".to_owned()));
     }
 }

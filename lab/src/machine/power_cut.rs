@@ -28,22 +28,58 @@ pub fn cut(nspawn: Option<Process>, name: &str, disks: &[u64]) {
             tracing::error!(%error, "cannot cut the power");
         }
     }
-    set(&freezers, "THAWED");
+    set(&freezers, false);
 }
 
-/// The machine's groups in the v1 freezer; on other computers processes are not stopped first.
-fn freezers(name: &str) -> Vec<PathBuf> {
-    let groups = cgroup::find(name).into_iter();
-    groups.filter(|group| group.ends_with(name) && group.join("freezer.state").exists()).collect()
+/// A group whose processes can be stopped all at once.
+struct Freezer {
+    group: PathBuf,
+    /// The file that is written, and what stops and starts.
+    file: &'static str,
+    words: [&'static str; 2],
+    /// The file, and the line in it, that say that all have stopped.
+    stopped: (&'static str, &'static str),
 }
 
-fn freeze(freezers: &[PathBuf]) {
-    set(freezers, "FROZEN");
-    let end = Instant::now() + FREEZE;
-    let frozen = |group: &PathBuf| {
-        std::fs::read_to_string(group.join("freezer.state")).is_ok_and(|state| state.trim() == "FROZEN")
+impl Freezer {
+    fn v1(group: PathBuf) -> Self {
+        let (file, words) = ("freezer.state", ["FROZEN", "THAWED"]);
+        Self { group, file, words, stopped: ("freezer.state", "FROZEN") }
+    }
+
+    fn v2(group: PathBuf) -> Self {
+        let (file, words) = ("cgroup.freeze", ["1", "0"]);
+        Self { group, file, words, stopped: ("cgroup.events", "frozen 1") }
+    }
+
+    fn exists(&self) -> bool {
+        self.group.join(self.file).exists()
+    }
+
+    fn has_stopped(&self) -> bool {
+        let (file, wanted) = self.stopped;
+        let text = std::fs::read_to_string(self.group.join(file));
+        text.is_ok_and(|text| text.lines().any(|line| line.trim() == wanted))
+    }
+}
+
+/// The machine's groups in the v1 freezer; in v2 where there is none.
+fn freezers(name: &str) -> Vec<Freezer> {
+    let groups: Vec<PathBuf> = cgroup::find(name).into_iter().filter(|group| group.ends_with(name)).collect();
+    let of = |kind: fn(PathBuf) -> Freezer| -> Vec<Freezer> {
+        groups.iter().cloned().map(kind).filter(Freezer::exists).collect()
     };
-    while !freezers.iter().all(frozen) {
+    let v1 = of(Freezer::v1);
+    if v1.is_empty() { of(Freezer::v2) } else { v1 }
+}
+
+fn freeze(freezers: &[Freezer]) {
+    if freezers.is_empty() {
+        tracing::warn!("the machine's processes cannot be stopped all at once: no freezer");
+    }
+    set(freezers, true);
+    let end = Instant::now() + FREEZE;
+    while !freezers.iter().all(Freezer::has_stopped) {
         if Instant::now() > end {
             return tracing::warn!("the machine's processes do not stop at once");
         }
@@ -51,9 +87,10 @@ fn freeze(freezers: &[PathBuf]) {
     }
 }
 
-fn set(freezers: &[PathBuf], state: &str) {
-    for group in freezers {
-        if let Err(error) = cgroup::write(group, "freezer.state", state) {
+fn set(freezers: &[Freezer], stop: bool) {
+    for freezer in freezers {
+        let word = freezer.words[usize::from(!stop)];
+        if let Err(error) = cgroup::write(&freezer.group, freezer.file, word) {
             tracing::warn!(%error, "the machine's processes cannot be stopped or started");
         }
     }
@@ -89,6 +126,25 @@ fn mounts(table: &str) -> impl Iterator<Item = (u64, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Needs root and a v2 hierarchy.
+    #[test]
+    fn a_v2_group_stops_and_goes_on() {
+        let root = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"].map(PathBuf::from);
+        let Some(root) = root.into_iter().find(|root| root.join("cgroup.controllers").exists()) else {
+            return eprintln!("no v2 control groups here");
+        };
+        let group = root.join(format!("ashlar-freezer-{}", std::process::id()));
+        if let Err(error) = std::fs::create_dir(&group) {
+            return eprintln!("no group can be made: {error}");
+        }
+        let freezer = [Freezer::v2(group.clone())];
+        freeze(&freezer);
+        let stopped = freezer[0].has_stopped();
+        set(&freezer, false);
+        std::fs::remove_dir(&group).expect("an empty group");
+        assert!(stopped);
+    }
 
     #[test]
     fn mounts_are_told_by_device_number() {

@@ -34,6 +34,16 @@ pub async fn up(rack: &Rack, spec: &RackSpec) -> Result<(), netns::Error> {
     Ok(())
 }
 
+/// Plugs a server's cable into the machine network's switch, or pulls it out.
+///
+/// # Errors
+/// The rack has no such server, or its networks are gone.
+pub async fn cable(rack: &Rack, spec: &RackSpec, server: &str, plugged: bool) -> Result<(), netns::Error> {
+    let port = spec.servers.iter().position(|known| known.name == server).unwrap_or(spec.servers.len());
+    let state = if plugged { "up" } else { "down" };
+    netns::ip(&rack.administrator_namespace(), &format!("link set port{port} {state}")).await
+}
+
 /// Removes every namespace of the rack, by name.
 ///
 /// # Errors

@@ -173,7 +173,7 @@ pub(super) const AGENT_CONFIG: &[Field] = &[
         BOOTSTRAP,
         "A server that only holds the temporary control plane and is given back afterwards.",
     )
-    .default("a worker is borrowed and installed last"),
+    .required(),
     texts("additionalNTPSources", "[ntp1.example.com]", "Time servers of the live systems.")
         .default("those that DHCP names"),
 ];
@@ -234,7 +234,7 @@ pub(super) const UNSUPPORTED: &[(&str, &str)] = &[
     ("defaultMachinePlatform", "remove it"),
     ("wwnWithExtension", "use wwn"),
     ("wwnVendorExtension", "use wwn"),
-    ("rendezvousIP", "name the machine in bootstrap, or leave it out: a worker is borrowed"),
+    ("rendezvousIP", "name the machine in bootstrap"),
     ("bootArtifactsBaseURL", "artifacts are served by the installer; remove it"),
     ("minimalISO", "there is one kind of medium; remove it"),
     ("hosts", "list hosts in install-config.yaml, platform.baremetal.hosts"),

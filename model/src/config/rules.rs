@@ -212,9 +212,28 @@ fn remarks(raw: &raw::InstallConfig, hosts: &[Placed]) -> Vec<String> {
         remarks.push(format!("provisioningNetwork {kind} has no effect: machines boot from virtual media."));
     }
     if raw.additional_trust_bundle_policy.as_deref() == Some("Proxyonly") {
-        remarks.push(
-            "additionalTrustBundlePolicy Proxyonly has no effect: nodes always trust the bundle.".into(),
-        );
+        remarks.push("additionalTrustBundlePolicy Proxyonly has no effect.".into());
+    }
+    remarks.extend(not_applied(raw, hosts));
+    remarks
+}
+
+/// Fields of the format that this version takes and does nothing with.
+fn not_applied(raw: &raw::InstallConfig, hosts: &[Placed]) -> Vec<String> {
+    let mut remarks = Vec::new();
+    if raw.pull_secret.is_some() {
+        remarks.push("pullSecret is not used: every image comes with the release.".into());
+    }
+    if raw.additional_trust_bundle.is_some() {
+        remarks.push("additionalTrustBundle is checked, but not yet given to the nodes.".into());
+    }
+    let chosen = hosts.iter().filter(|placed| placed.host.boot_mode != super::BootMode::default());
+    let chosen: Vec<&str> = chosen.map(|placed| placed.host.name.as_str()).collect();
+    if !chosen.is_empty() {
+        remarks.push(format!(
+            "bootMode of {} is not set through the BMC: the medium boots in whatever mode the firmware is in.",
+            chosen.join(", ")
+        ));
     }
     remarks
 }

@@ -52,7 +52,13 @@ fn the_printed_configuration_of_ove_prod_01_is_valid_unchanged() {
     assert_eq!((config.masters().count(), config.workers().count()), (3, 9));
     assert_eq!(config.hosts[0].bmc.address.base_url(), "https://10.10.0.101");
     assert_eq!(config.hosts[0].bmc.address.system.as_deref(), Some("/redfish/v1/Systems/1"));
-    assert_eq!(config.remarks, ["networkType OVNKubernetes is replaced by the built-in network."]);
+    assert_eq!(
+        config.remarks,
+        [
+            "networkType OVNKubernetes is replaced by the built-in network.",
+            "pullSecret is not used: every image comes with the release."
+        ]
+    );
     assert!(!format!("{config:?}").contains("lab-only-password"));
 }
 
@@ -205,6 +211,16 @@ fn explain_describes_a_field_and_corrects_a_name() {
     assert!(explain("bootstrap.bmc").is_ok());
     assert!(reference().contains("| `platform.baremetal.hosts[].bmc.address` |"));
     assert_eq!(json_schema()["properties"]["networking"]["type"], "object");
+}
+
+#[test]
+fn the_reference_page_is_the_generated_one() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/config-reference.md");
+    let page = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(
+        page == reference(),
+        "docs/config-reference.md differs from the fields; `cargo xtask docs` writes it anew"
+    );
 }
 
 mod disks {

@@ -227,6 +227,7 @@ mod tests {
             api_vip: Ipv4Addr::new(192, 0, 2, 10),
             ingress_vip: Ipv4Addr::new(192, 0, 2, 11),
             ssh_key: None,
+            ntp_servers: vec![],
             masters: 3,
         }
     }

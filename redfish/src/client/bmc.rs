@@ -44,7 +44,10 @@ impl Bmc {
     }
 
     /// Logs out. Sessions of a `Bmc` that is dropped instead are ended in the background.
-    pub async fn close(self) -> Result<(), Error> {
+    ///
+    /// # Errors
+    /// The BMC does not answer; it ends the session itself when it times out.
+    pub async fn close(&self) -> Result<(), Error> {
         self.connection.log_out().await
     }
 

@@ -181,9 +181,9 @@ fn set(response: &mut Response<Body>, name: header::HeaderName, value: &str) {
     }
 }
 
-/// URL of a host's medium on this server.
-pub fn url(address: SocketAddr, host: &str, secret: &str) -> String {
-    format!("http://{address}{}", Media::path(host, secret))
+/// URL of a host's medium on this server; `scheme` is `http` or `https`.
+pub fn url(scheme: &str, address: SocketAddr, host: &str, secret: &str) -> String {
+    format!("{scheme}://{address}{}", Media::path(host, secret))
 }
 
 #[cfg(test)]

@@ -1,7 +1,9 @@
-//! `auth/`: the administrator's kubeconfig, and what `etcdctl` needs. Readable by the owner only.
+//! `auth/`: the administrator's kubeconfig, and what `etcdctl` needs. Readable by the owner only; made anew in time.
 
+use std::path::Path;
 use std::sync::Arc;
 
+use ashlar_pki::mint::seconds_left;
 use ashlar_pki::{Leaf, issue, kubeconfig};
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -17,10 +19,19 @@ const USER: &str = "ashlar-admin";
 /// The group that the API server lets do everything, whatever happens to RBAC objects.
 const GROUP: &str = "system:masters";
 
+/// Certificates are for 90 days; every `create cluster` renews them in the second half.
+const RENEW_BEFORE_S: i64 = 45 * 24 * 3600;
+
+/// Both certificates are made together, so one tells of both.
+fn is_fresh(certificate: &Path) -> bool {
+    let left = std::fs::read_to_string(certificate).ok().and_then(|pem| seconds_left(&pem).ok());
+    left.is_some_and(|left| left > RENEW_BEFORE_S)
+}
+
 fn run(engine: Arc<Engine>) -> BoxFuture<'static, Result<Outcome, Failure>> {
     async move {
         let auth = engine.directory.auth();
-        if engine.directory.kubeconfig().exists() && auth.join("etcd/client.key").exists() {
+        if engine.directory.kubeconfig().exists() && is_fresh(&auth.join("etcd/client.crt")) {
             return Ok(Outcome::Skipped { because: "it is there".into() });
         }
         let keys = engine.keys()?;

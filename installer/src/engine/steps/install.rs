@@ -59,7 +59,7 @@ async fn collect(engine: &Engine, tasks: &mut JoinSet<Result<(), Failure>>) -> V
             () = over => return failures,
         }
         // The snapshot ends only when it is told to.
-        if tasks.len() == 1 || (!failures.is_empty() && all_reported(engine)) {
+        if tasks.len() == 1 || (!failures.is_empty() && all_told(engine, failures.len())) {
             return failures;
         }
         if !failures.is_empty() && deadline.is_none() {
@@ -68,9 +68,20 @@ async fn collect(engine: &Engine, tasks: &mut JoinSet<Result<(), Failure>>) -> V
     }
 }
 
-/// Nobody is on the way to its first report, so no further disk problem will show.
-fn all_reported(engine: &Engine) -> bool {
-    engine.hosts.values().all(|handle| !matches!(handle.state(), State::Registered | State::Booting { .. }))
+/// Every host has reported, its disk was judged, and each that failed is among the `failures`: none will follow soon.
+fn all_told(engine: &Engine, failures: usize) -> bool {
+    let failed = engine.hosts.values().filter(|handle| matches!(handle.state(), State::Failed { .. }));
+    if failed.count() > failures {
+        return false;
+    }
+    engine.hosts.values().all(|handle| {
+        let record = handle.record();
+        match record.state {
+            State::Registered | State::Booting { .. } => false,
+            State::Enrolled { .. } => record.disk.is_some(),
+            _ => true,
+        }
+    })
 }
 
 /// Keeps the status file fresh.

@@ -41,6 +41,9 @@ pub const CREATE: &[&[Step]] = &[
     &[nodes::STEP, left_media::STEP],
 ];
 
+/// On a cluster that is installed already.
+pub const RENEW: &[&[Step]] = &[&[keys::STEP], &[credentials::STEP]];
+
 pub const DESTROY: &[&[Step]] = &[&[release::STEP, bmcs::STEP, keys::STEP], &[serve::STEP], &[wipe::STEP]];
 
 /// Runs stage after stage; every failure of a stage is in the answer.
@@ -48,6 +51,13 @@ pub const DESTROY: &[&[Step]] = &[&[release::STEP, bmcs::STEP, keys::STEP], &[se
 /// # Errors
 /// A step failed, or the run was interrupted.
 pub async fn run(engine: &Arc<Engine>, stages: &[&[Step]]) -> Result<(), Failure> {
+    let end = run_stages(engine, stages).await;
+    let controllers = engine.hosts.values().filter_map(|handle| handle.bmc.get());
+    join_all(controllers.map(|controller| controller.leave())).await;
+    end
+}
+
+async fn run_stages(engine: &Arc<Engine>, stages: &[&[Step]]) -> Result<(), Failure> {
     for stage in stages {
         let ends = join_all(stage.iter().map(|step| one(engine, step)));
         let ends = tokio::select! {

@@ -21,7 +21,7 @@ fn run(engine: Arc<Engine>) -> BoxFuture<'static, Result<Outcome, Failure>> {
             engine.journal.get(RELEASE).failing(|| "reading the journal".into())?;
         let asked = engine.options.release.clone();
         let path = locate(asked.as_deref().or(known.as_ref().map(|(path, _)| path.as_path())))?;
-        let open = OpenRelease::open(&path, &engine.journal).await?;
+        let open = OpenRelease::open(&path, engine.options.release_key.as_deref(), &engine.journal).await?;
         let version = open.release.version.clone();
         if let Some((path, begun)) = known.filter(|(_, begun)| *begun != version) {
             return Err(Failure::user(format!("this install began with release {begun}, not {version}"))

@@ -103,11 +103,12 @@ async fn addresses(engine: &Engine) -> Result<(IpAddr, BTreeMap<String, IpAddr>)
     Ok((machine_side, bmc_side))
 }
 
-/// Serves the host's medium with its present secrets. Returns the URL for its BMC.
+/// Serves the host's medium with its present secrets. Returns its URLs for the BMC, the most widely taken first:
+/// few BMCs trust a private authority, few refuse plain HTTP; the medium is checked by its own digests.
 ///
 /// # Errors
 /// The servers do not run yet, or the host's view does not fit.
-pub fn offer(engine: &Engine, handle: &Handle) -> Result<String, Failure> {
+pub fn offer(engine: &Engine, handle: &Handle) -> Result<Vec<String>, Failure> {
     let name = handle.name();
     let not_yet = || Failure::environment(format!("the medium of {name} is not served yet"));
     let served = engine.served.get().ok_or_else(not_yet)?;
@@ -128,7 +129,8 @@ pub fn offer(engine: &Engine, handle: &Handle) -> Result<String, Failure> {
     };
     let view = serde_json::to_vec(&view).failing(|| format!("describing {name} for its medium"))?;
     served.media.offer(name, &secrets.media, &view).failing(|| format!("making the medium of {name}"))?;
-    Ok(media::url(SocketAddr::from((own, MEDIA_PORT)), name, &secrets.media))
+    let url = |scheme, port| media::url(scheme, SocketAddr::from((own, port)), name, &secrets.media);
+    Ok(vec![url("http", MEDIA_PORT), url("https", AGENT_PORT)])
 }
 
 /// What a host's medium was read of in this run.
