@@ -16,7 +16,8 @@ const ROUNDS: usize = 7;
 const THEIRS: &str = "/usr/lib/dracut/modules.d/30ignition/ignition";
 
 fn main() -> anyhow::Result<()> {
-    let program = std::env::args_os().nth(1).map(PathBuf::from).context("give the path of ashlar-ignition")?;
+    let program =
+        std::env::args_os().nth(1).map(PathBuf::from).context("give the path of ashlar-ignition")?;
     let reference = reference()?;
     let work = reference.join("work");
     fs::create_dir_all(&work)?;
@@ -42,7 +43,13 @@ fn main() -> anyhow::Result<()> {
             inside(&reference, &words)
         };
         stage("fetch")?;
-        files.push((stage("files")?, inside(&reference, &["/work/ashlar-ignition", "apply", "--root", "/work/ours", "/work/large.ign"])?));
+        files.push((
+            stage("files")?,
+            inside(
+                &reference,
+                &["/work/ashlar-ignition", "apply", "--root", "/work/ours", "/work/large.ign"],
+            )?,
+        ));
     }
     let figures = json!({
         "validation_of_1_mib": pair(&mut validate),
@@ -65,7 +72,8 @@ fn configuration(count: usize, size: usize) -> String {
 
 fn reference() -> anyhow::Result<PathBuf> {
     let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
-    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or_else(home).map(|cache| cache.join("ashlar"));
+    let cache =
+        std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or_else(home).map(|cache| cache.join("ashlar"));
     let root = std::env::var_os("ASHLAR_CACHE").map(PathBuf::from).or(cache).context("HOME is not set")?;
     let root = root.join("ignition-reference/root");
     ensure!(root.join("usr/bin/ignition-validate").exists(), "no reference; run the example `reference`");
@@ -76,7 +84,11 @@ fn reference() -> anyhow::Result<PathBuf> {
 fn inside(root: &Path, words: &[&str]) -> anyhow::Result<Duration> {
     let enter = format!("mount -t proc proc {0}/proc && exec chroot {0} \"$@\"", root.display());
     let mut command = Command::new("unshare");
-    command.args(["--mount", "sh", "-ec", &enter, "sh"]).args(words).stdin(Stdio::null()).stdout(Stdio::null());
+    command
+        .args(["--mount", "sh", "-ec", &enter, "sh"])
+        .args(words)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null());
     command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("IGNITION_CONFIG_FILE", "/work/large.ign");
     let began = Instant::now();
     let output = command.stderr(Stdio::piped()).output()?;
@@ -118,7 +130,8 @@ fn peak_memory(program: &Path) -> anyhow::Result<u64> {
     while child.try_wait()?.is_none() {
         let text = fs::read_to_string(&status).unwrap_or_default();
         let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        peak = line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok()).unwrap_or(peak).max(peak);
+        peak =
+            line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok()).unwrap_or(peak).max(peak);
         std::thread::sleep(Duration::from_millis(20));
     }
     ensure!(child.wait()?.success(), "streaming failed");

@@ -117,7 +117,9 @@ impl Accounts {
             Some(found) => {
                 self.copy_from_vendor(&user.name);
                 before = Some(Box::new(self.home(&user.name)?));
-                let taken = wanted.filter(|wanted| *wanted != found).and_then(|id| self.owner_of_uid(id).map(|owner| (id, owner)));
+                let taken = wanted
+                    .filter(|wanted| *wanted != found)
+                    .and_then(|id| self.owner_of_uid(id).map(|owner| (id, owner)));
                 if let Some((id, owner)) = taken {
                     return Err(AccountError::Taken { id, owner });
                 }
@@ -259,7 +261,8 @@ fn free(system: bool, texts: &[&str]) -> Result<u32, AccountError> {
     if system {
         return SYSTEM.rev().find(unused).ok_or(AccountError::NoFreeId);
     }
-    let ids = texts.iter().flat_map(|text| text.lines()).filter_map(|line| field(&fields(line), 2).parse().ok());
+    let ids =
+        texts.iter().flat_map(|text| text.lines()).filter_map(|line| field(&fields(line), 2).parse().ok());
     let next = ids.filter(|id: &u32| REGULAR.contains(id)).max().map_or(REGULAR.start, |highest| highest + 1);
     let next = Some(next).filter(|next| REGULAR.contains(next));
     next.or_else(|| REGULAR.clone().find(unused)).ok_or(AccountError::NoFreeId)
@@ -385,7 +388,8 @@ mod tests {
         assert!(have.shadow.contains("old:$y$hash:1:"));
         let wrong = User { uid: Some(0), ..user("old") };
         assert!(matches!(have.apply_user(&wrong, 1), Err(AccountError::Taken { .. })));
-        let home = have.apply_user(&User { uid: Some(7), ..user("old") }, 1).expect("possible").expect("a home");
+        let home =
+            have.apply_user(&User { uid: Some(7), ..user("old") }, 1).expect("possible").expect("a home");
         assert_eq!((home.user, home.before.map(|before| before.user)), (7, Some(1000)));
         let lost = User { groups: Some(vec!["nobody-knows".into()]), ..user("old") };
         assert_eq!(have.apply_user(&lost, 1), Err(AccountError::NoGroup("nobody-knows".into())));

@@ -55,7 +55,9 @@ mod tests {
         let new = config(json!({"kernelArguments": {"shouldExist": ["a"]},
             "storage": {"filesystems": [{"device": "/dev/a", "format": "none"}]}}));
         assert!(convert(&new, Version::V3_3).is_ok());
-        let Err(ConvertError::TooNew { problems, .. }) = convert(&new, Version::V3_2) else { panic!("it cannot be said") };
+        let Err(ConvertError::TooNew { problems, .. }) = convert(&new, Version::V3_2) else {
+            panic!("it cannot be said")
+        };
         let paths: Vec<&str> = problems.iter().map(|problem| problem.path.as_str()).collect();
         assert_eq!(paths, ["$.kernelArguments", "$.storage.filesystems.0.format"]);
     }

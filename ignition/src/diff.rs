@@ -79,7 +79,9 @@ fn key(path: &str, item: &Value) -> String {
 fn display(path: &str, value: &Value) -> String {
     let member = path.rsplit('.').next().unwrap_or(path);
     match value {
-        Value::String(_) if matches!(member, "passwordHash" | "value" | "config" | "contents") => "…".to_owned(),
+        Value::String(_) if matches!(member, "passwordHash" | "value" | "config" | "contents") => {
+            "…".to_owned()
+        }
         Value::String(text) if is_data_url(text) => {
             read_data_url(text).map_or_else(|_| "data:…".to_owned(), |bytes| format!("{} bytes", bytes.len()))
         }
@@ -102,18 +104,25 @@ mod tests {
             value["ignition"] = json!({"version": "3.5.0"});
             crate::parse_value(value).expect("a configuration").config
         };
-        let old = config(json!({"storage": {"files": [{"path": "/a", "mode": 420, "contents": {"source": "data:,secret"}}, {"path": "/b"}]},
-            "passwd": {"users": [{"name": "core", "passwordHash": "$y$one"}]}}));
-        let new = config(json!({"storage": {"files": [{"path": "/c"}, {"path": "/a", "mode": 384, "contents": {"source": "data:,other-secret"}}]},
-            "passwd": {"users": [{"name": "core", "passwordHash": "$y$two"}]}}));
+        let old = config(
+            json!({"storage": {"files": [{"path": "/a", "mode": 420, "contents": {"source": "data:,secret"}}, {"path": "/b"}]},
+            "passwd": {"users": [{"name": "core", "passwordHash": "$y$one"}]}}),
+        );
+        let new = config(
+            json!({"storage": {"files": [{"path": "/c"}, {"path": "/a", "mode": 384, "contents": {"source": "data:,other-secret"}}]},
+            "passwd": {"users": [{"name": "core", "passwordHash": "$y$two"}]}}),
+        );
         let lines: Vec<String> = diff(&old, &new).iter().map(ToString::to_string).collect();
-        assert_eq!(lines, [
-            "~ $.passwd.users[core].passwordHash: … -> …",
-            "~ $.storage.files[/a].contents.source: 6 bytes -> 12 bytes",
-            "~ $.storage.files[/a].mode: 420 -> 384",
-            "- $.storage.files[/b]",
-            "+ $.storage.files[/c]",
-        ]);
+        assert_eq!(
+            lines,
+            [
+                "~ $.passwd.users[core].passwordHash: … -> …",
+                "~ $.storage.files[/a].contents.source: 6 bytes -> 12 bytes",
+                "~ $.storage.files[/a].mode: 420 -> 384",
+                "- $.storage.files[/b]",
+                "+ $.storage.files[/c]",
+            ]
+        );
         assert!(diff(&old, &old).is_empty());
     }
 }

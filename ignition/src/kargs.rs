@@ -81,7 +81,10 @@ mod tests {
     fn boot_entries_and_menus_are_edited_in_place() {
         let change = wanted(&["a=b"], &["quiet"]);
         let entry = "title Ashlar\noptions root=LABEL=root quiet\nlinux /vmlinuz\n";
-        assert_eq!(edited_file(entry, &change).as_deref(), Some("title Ashlar\noptions root=LABEL=root a=b\nlinux /vmlinuz\n"));
+        assert_eq!(
+            edited_file(entry, &change).as_deref(),
+            Some("title Ashlar\noptions root=LABEL=root a=b\nlinux /vmlinuz\n")
+        );
         let menu = "menuentry 'A' {\n  linux /vmlinuz root=LABEL=root quiet\n  initrd /i\n}\n";
         let new = edited_file(menu, &change).expect("changed");
         assert_eq!(new, "menuentry 'A' {\n  linux /vmlinuz root=LABEL=root a=b\n  initrd /i\n}\n");

@@ -5,9 +5,9 @@
 //! `ignition.config` names and merges it; the caller fetches) → `plan` (a list of actions) → `runtime::apply`.
 
 pub mod accounts;
-pub mod disks;
 mod convert;
 mod diff;
+pub mod disks;
 pub mod kargs;
 mod merge;
 mod parse;
@@ -21,15 +21,17 @@ mod validate;
 mod version;
 
 pub use ashlar_model::config::Problem;
-pub use ignition_config::v3_5 as spec;
-pub use ignition_config::v3_5::Config;
 pub use convert::{ConvertError, convert};
 pub use diff::{Difference, diff};
+pub use ignition_config::v3_5 as spec;
+pub use ignition_config::v3_5::Config;
 pub use merge::merge;
 pub use parse::{ParseError, Parsed, canonical, digest, parse, parse_value, parse_with_files};
 pub use plan::{Action, Contents, Owner, Principal, plan};
 pub use render::{RenderError, Rendered, Rendering, embed, render};
-pub use resource::{Authority, Fetched, Hash, Proxies, Request, ResourceError, Settings, Source, Timeouts, Wanted, data_url};
+pub use resource::{
+    Authority, Fetched, Hash, Proxies, Request, ResourceError, Settings, Source, Timeouts, Wanted, data_url,
+};
 pub use validate::{Report, report, validate};
 pub use version::Version;
 

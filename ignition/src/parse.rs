@@ -65,7 +65,11 @@ impl Parsed {
     pub fn report(&self) -> Report {
         let mut report = report(&self.config, self.version);
         let unused = |warning: &String| match warning.strip_prefix("unused key: ") {
-            Some(path) => Problem::new(path, "an unknown key", format!("spec {} does not know it; it has no effect", self.version)),
+            Some(path) => Problem::new(
+                path,
+                "an unknown key",
+                format!("spec {} does not know it; it has no effect", self.version),
+            ),
             None => Problem::new("$", warning, "has no effect"),
         };
         report.warnings.splice(0..0, self.warnings.iter().map(unused));
@@ -99,7 +103,10 @@ pub fn parse(bytes: &[u8]) -> Result<Parsed, ParseError> {
 /// `ParseError` says what is no configuration of a supported version.
 pub fn parse_value(mut value: Value) -> Result<Parsed, ParseError> {
     let version = value["ignition"]["version"].as_str().ok_or(ParseError::NoVersion)?;
-    let version = version.parse::<Version>().ok().filter(|parsed| parsed.text() == version)
+    let version = version
+        .parse::<Version>()
+        .ok()
+        .filter(|parsed| parsed.text() == version)
         .ok_or_else(|| ParseError::Version(version.to_owned()))?;
     each_resource(&mut value, &mut |_, resource| {
         inline_resource(resource);
@@ -129,7 +136,8 @@ struct HeadIgnition {
 }
 
 fn version_of(head: &Head) -> Result<Version, ParseError> {
-    let text = head.ignition.as_ref().and_then(|head| head.version.as_deref()).ok_or(ParseError::NoVersion)?;
+    let text =
+        head.ignition.as_ref().and_then(|head| head.version.as_deref()).ok_or(ParseError::NoVersion)?;
     let known = Version::ALL.iter().find(|version| version.text() == text);
     known.copied().ok_or_else(|| ParseError::Version(text.to_owned()))
 }
@@ -271,7 +279,8 @@ fn local_resource(path: &str, resource: &mut Value, folder: &Path) -> Result<(),
     let Some(map) = resource.as_object_mut() else { return Ok(()) };
     let Some(file) = map.get("local").and_then(Value::as_str).map(str::to_owned) else { return Ok(()) };
     let fail = |reason: String| ParseError::Local { path: path.to_owned(), file: file.clone(), reason };
-    let inside = Path::new(&file).components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+    let inside =
+        Path::new(&file).components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
     if !inside {
         return Err(fail("it lies outside the folder of the configuration".to_owned()));
     }

@@ -14,14 +14,39 @@ use crate::units::{UNIT_DIRECTORY, preset_lines};
 pub enum Action {
     Group(Group),
     User(User),
-    Directory { path: String, mode: Option<u32>, owner: Owner, overwrite: bool },
-    File { path: String, contents: Contents, mode: Option<u32>, owner: Owner, overwrite: bool },
-    Link { path: String, target: String, hard: bool, owner: Owner, overwrite: bool },
+    Directory {
+        path: String,
+        mode: Option<u32>,
+        owner: Owner,
+        overwrite: bool,
+    },
+    File {
+        path: String,
+        contents: Contents,
+        mode: Option<u32>,
+        owner: Owner,
+        overwrite: bool,
+    },
+    Link {
+        path: String,
+        target: String,
+        hard: bool,
+        owner: Owner,
+        overwrite: bool,
+    },
     /// Lines that the preset file must have.
-    Preset { lines: Vec<String> },
-    Unmask { unit: String },
-    Enable { unit: String },
-    Disable { unit: String },
+    Preset {
+        lines: Vec<String>,
+    },
+    Unmask {
+        unit: String,
+    },
+    Enable {
+        unit: String,
+    },
+    Disable {
+        unit: String,
+    },
 }
 
 /// What a file is to contain.
@@ -114,7 +139,11 @@ fn contents(file: &File, place: &str, settings: &Settings) -> Result<Contents, P
     let source = |resource: &Resource, member: &str| {
         Source::of(resource, settings).map_err(|error| {
             let found = shown(resource.source.as_deref().unwrap_or(""));
-            Problem::new(format!("{place}.{member}"), found, format!("must be what it is said to be: {error}"))
+            Problem::new(
+                format!("{place}.{member}"),
+                found,
+                format!("must be what it is said to be: {error}"),
+            )
         })
     };
     let start = file.contents.as_ref().filter(|resource| resource.source.is_some());
@@ -216,7 +245,8 @@ impl fmt::Display for Action {
 
 /// `12 bytes`, `12 bytes and https://host/path`.
 fn amount(sources: &[Source]) -> String {
-    let bytes: usize = sources.iter().map(|source| if let Source::Bytes(bytes) = source { bytes.len() } else { 0 }).sum();
+    let bytes: usize =
+        sources.iter().map(|source| if let Source::Bytes(bytes) = source { bytes.len() } else { 0 }).sum();
     let urls = sources.iter().filter_map(|source| match source {
         Source::Remote { request, .. } => Some(shown(&request.url)),
         Source::Bytes(_) => None,
@@ -256,7 +286,8 @@ mod tests {
             "systemd": {"units": [
                 {"name": "a.service", "enabled": true, "contents": "[Unit]", "dropins": [{"name": "1.conf", "contents": "[Unit]"}]},
                 {"name": "b.service", "mask": true}, {"name": "c.service", "enabled": false}]}}));
-        let lines: Vec<String> = plan(&config, &Settings::default()).expect("possible").iter().map(ToString::to_string).collect();
+        let lines: Vec<String> =
+            plan(&config, &Settings::default()).expect("possible").iter().map(ToString::to_string).collect();
         assert_eq!(
             lines,
             [
@@ -278,9 +309,11 @@ mod tests {
 
     #[test]
     fn contents_that_are_not_what_they_should_be_are_refused_before_anything_is_done() {
-        let config = config(json!({"storage": {"files": [{"path": "/a", "contents": {"source": "https://a/b?secret"}},
+        let config = config(
+            json!({"storage": {"files": [{"path": "/a", "contents": {"source": "https://a/b?secret"}},
             {"path": "/b", "append": [{"source": "data:,x", "compression": "gzip"}]},
-            {"path": "/c", "contents": {"source": "data:,x", "verification": {"hash": format!("sha256-{}", "0".repeat(64))}}}]}}));
+            {"path": "/c", "contents": {"source": "data:,x", "verification": {"hash": format!("sha256-{}", "0".repeat(64))}}}]}}),
+        );
         let problems = plan(&config, &Settings::default()).unwrap_err();
         let paths: Vec<&str> = problems.iter().map(|problem| problem.path.as_str()).collect();
         assert_eq!(paths, ["$.storage.files.1.append.0", "$.storage.files.2.contents"]);

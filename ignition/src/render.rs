@@ -77,7 +77,8 @@ pub fn embed(rendered: &Rendered, fetched: &Fetched) -> Result<Rendering, Render
         for (index, file) in files.into_iter().flatten().enumerate() {
             let path = format!("$.storage.files.{index}");
             if let Some(resource) = file.contents.as_mut().filter(|resource| resource.source.is_some()) {
-                let bytes = contents(resource, &format!("{path}.contents"), &rendered.settings, false, fetched)?;
+                let bytes =
+                    contents(resource, &format!("{path}.contents"), &rendered.settings, false, fetched)?;
                 *resource = plain(&bytes);
             }
             for (number, resource) in file.append.iter_mut().flatten().enumerate() {
@@ -243,7 +244,8 @@ mod tests {
                 Rendering::Done(rendered) => match embed(&rendered, &fetched).expect("it renders") {
                     Rendering::Done(whole) => return (whole.config, asked),
                     Rendering::Fetch(request) => {
-                        let (_, body) = network.iter().find(|(url, _)| *url == request.url).expect("known URL");
+                        let (_, body) =
+                            network.iter().find(|(url, _)| *url == request.url).expect("known URL");
                         let body = body.as_str().map_or_else(|| body.to_string(), str::to_owned);
                         asked.push(request.clone());
                         fetched.insert(request, body.into_bytes());
@@ -327,13 +329,16 @@ mod tests {
         let error = render(&start, &Fetched::new()).unwrap_err().to_string();
         assert_eq!(error, "$.ignition.config.merge.0: the resource data:…");
         let invalid = json!({"ignition": {"version": "3.5.0"}, "storage": {"files": [{"path": "a"}]}});
-        let start = config(json!({"ignition": {"config": {"replace": {"source": data_url(invalid.to_string().as_bytes())}}}}));
+        let start = config(
+            json!({"ignition": {"config": {"replace": {"source": data_url(invalid.to_string().as_bytes())}}}}),
+        );
         assert!(matches!(render(&start, &Fetched::new()), Err(RenderError::Invalid { .. })));
     }
 
     #[test]
     fn circles_and_deep_chains_end() {
-        let to = |url: &str| json!({"ignition": {"version": "3.5.0", "config": {"merge": [{"source": url}]}}});
+        let to =
+            |url: &str| json!({"ignition": {"version": "3.5.0", "config": {"merge": [{"source": url}]}}});
         let end = |next: &dyn Fn(&str) -> String| {
             let mut fetched = Fetched::new();
             loop {

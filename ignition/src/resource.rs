@@ -87,7 +87,10 @@ impl Source {
         }
         let hash = hash_of(resource.verification.as_ref()).map(parse_hash).transpose()?;
         let gzip = is_gzip(resource)?;
-        Ok(Source::Remote { request: Box::new(settings.request(resource, source, false)), wanted: Wanted { hash, gzip } })
+        Ok(Source::Remote {
+            request: Box::new(settings.request(resource, source, false)),
+            wanted: Wanted { hash, gzip },
+        })
     }
 }
 
@@ -161,11 +164,30 @@ pub(crate) fn read_data_url(source: &str) -> Result<Vec<u8>, ResourceError> {
 }
 
 /// Padding is required; bits that nothing uses may be set.
-const BASE64: GeneralPurpose =
-    GeneralPurpose::new(&alphabet::STANDARD, GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true));
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true),
+);
 
 const fn token(byte: u8) -> bool {
-    byte.is_ascii_graphic() && !matches!(byte, b'(' | b')' | b'<' | b'>' | b'@' | b',' | b';' | b':' | b'\\' | b'"' | b'/' | b'[' | b']' | b'?' | b'=')
+    byte.is_ascii_graphic()
+        && !matches!(
+            byte,
+            b'(' | b')'
+                | b'<'
+                | b'>'
+                | b'@'
+                | b','
+                | b';'
+                | b':'
+                | b'\\'
+                | b'"'
+                | b'/'
+                | b'['
+                | b']'
+                | b'?'
+                | b'='
+        )
 }
 
 /// Reads `type/subtype;name=value;base64,`: whether the data is base64, and the data.
@@ -230,7 +252,9 @@ fn percent_decoded(text: &str) -> Result<Vec<u8>, ResourceError> {
             bytes.push(*first);
             rest = tail;
         } else {
-            return Err(ResourceError::DataUrl("it has characters that must be written as % and two hex digits"));
+            return Err(ResourceError::DataUrl(
+                "it has characters that must be written as % and two hex digits",
+            ));
         }
     }
     Ok(bytes)
@@ -332,7 +356,17 @@ mod tests {
         for (source, want) in cases {
             assert_eq!(read_data_url(source).expect(source), *want);
         }
-        for source in ["data:nothing", "data:,%2", "data:,%zz", "data:;base64,*", "http://a", "data:;base64,aGk", "data:, ", "data:what,a", "data:;base64;a=b,"] {
+        for source in [
+            "data:nothing",
+            "data:,%2",
+            "data:,%zz",
+            "data:;base64,*",
+            "http://a",
+            "data:;base64,aGk",
+            "data:, ",
+            "data:what,a",
+            "data:;base64;a=b,",
+        ] {
             assert!(read_data_url(source).is_err(), "{source}");
         }
     }

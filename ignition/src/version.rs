@@ -69,7 +69,9 @@ impl FromStr for Version {
 
     /// `3.4` is `3.4.0`.
     fn from_str(text: &str) -> Result<Self, String> {
-        let found = Version::ALL.iter().find(|version| version.text() == text || version.text().strip_suffix(".0") == Some(text));
+        let found = Version::ALL
+            .iter()
+            .find(|version| version.text() == text || version.text().strip_suffix(".0") == Some(text));
         found.copied().ok_or_else(|| format!("spec version {text} is not supported; 3.0.0 to 3.5.0 are"))
     }
 }

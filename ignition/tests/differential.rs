@@ -11,7 +11,9 @@ use corpus::{Case, cases};
 fn with_reference(test: impl FnOnce(&std::path::Path)) {
     match reference::root() {
         Some(root) => test(&root),
-        None => eprintln!("skipped: no reference; `cargo run -p ashlar-ignition --example reference` makes it"),
+        None => {
+            eprintln!("skipped: no reference; `cargo run -p ashlar-ignition --example reference` makes it")
+        }
     }
 }
 
@@ -55,7 +57,10 @@ fn verdicts_are_those_of_the_reference() {
             let ours = verdict(case);
             let same = (theirs == "valid") == ours.is_none();
             if same == case.differs.is_some() {
-                wrong.push(format!("{}: {theirs} ({words}), ours {ours:?}, differs {:?}\n  {}", case.name, case.differs, case.text));
+                wrong.push(format!(
+                    "{}: {theirs} ({words}), ours {ours:?}, differs {:?}\n  {}",
+                    case.name, case.differs, case.text
+                ));
             }
         }
         let valid = said.values().filter(|(verdict, _)| *verdict == "valid").count();

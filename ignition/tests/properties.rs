@@ -5,7 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use ashlar_ignition::runtime::{Fetcher, Root, apply};
-use ashlar_ignition::{Config, Settings, canonical, convert, diff, merge, parse, parse_value, plan, validate, Version};
+use ashlar_ignition::{
+    Config, Settings, Version, canonical, convert, diff, merge, parse, parse_value, plan, validate,
+};
 use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Value, json};
@@ -18,7 +20,11 @@ fn node(uniform: bool) -> impl Strategy<Value = Value> {
     let mode = proptest::option::of(select(vec![0o600, 0o644, 0o755]));
     let text = proptest::option::of("[a-z]{0,8}");
     (path, mode, text, 0..3u8).prop_map(move |(path, mode, text, kind)| {
-        let kind = if uniform { PATHS.iter().position(|other| *other == path).map_or(0, |at| at as u8 % 3) } else { kind };
+        let kind = if uniform {
+            PATHS.iter().position(|other| *other == path).map_or(0, |at| at as u8 % 3)
+        } else {
+            kind
+        };
         let mut node = json!({"path": path, "kind": kind});
         if let Some(mode) = mode.filter(|_| kind < 2) {
             node["mode"] = mode.into();
@@ -38,7 +44,8 @@ fn config() -> impl Strategy<Value = Config> {
 }
 
 fn config_of(uniform: bool) -> impl Strategy<Value = Config> {
-    let units = proptest::collection::vec((select(vec!["a.service", "b.timer"]), any::<Option<bool>>()), 0..2);
+    let units =
+        proptest::collection::vec((select(vec!["a.service", "b.timer"]), any::<Option<bool>>()), 0..2);
     let words = proptest::collection::vec(select(vec!["quiet", "nosmt", "a=b"]), 0..3);
     (proptest::collection::vec(node(uniform), 0..5), units, words).prop_map(|(nodes, units, words)| {
         let mut lists = [Vec::new(), Vec::new(), Vec::new()];
@@ -70,7 +77,10 @@ fn tree(root: &Path) -> BTreeMap<PathBuf, String> {
         } else {
             format!("{:?}", fs::read(&path))
         };
-        tree.insert(path.strip_prefix(root).expect("inside").to_owned(), format!("{:?} {what}", data.permissions()));
+        tree.insert(
+            path.strip_prefix(root).expect("inside").to_owned(),
+            format!("{:?} {what}", data.permissions()),
+        );
     }
     tree
 }

@@ -18,8 +18,14 @@ use reference::trees::{differences, image, tree};
 fn actions(text: &str) -> Option<Result<Vec<Action>, String>> {
     let parsed = parse(text.as_bytes()).ok()?;
     let storage = parsed.config.storage.clone().unwrap_or_default();
-    let on_disks = storage.disks.is_some() || storage.raid.is_some() || storage.luks.is_some() || storage.filesystems.is_some();
-    let remote = text.contains("//a.example") || text.contains("s3:") || text.contains("gs:") || text.contains("//p.example");
+    let on_disks = storage.disks.is_some()
+        || storage.raid.is_some()
+        || storage.luks.is_some()
+        || storage.filesystems.is_some();
+    let remote = text.contains("//a.example")
+        || text.contains("s3:")
+        || text.contains("gs:")
+        || text.contains("//p.example");
     if on_disks || remote || parsed.config.kernel_arguments.is_some() || !parsed.report().errors.is_empty() {
         return None;
     }
@@ -31,7 +37,9 @@ fn actions(text: &str) -> Option<Result<Vec<Action>, String>> {
             };
             let is_remote = |source: &Source| matches!(source, Source::Remote { .. });
             let remote = actions.iter().any(|action| match action {
-                Action::File { contents: Contents::Replace(sources) | Contents::Append(sources), .. } => sources.iter().any(is_remote),
+                Action::File { contents: Contents::Replace(sources) | Contents::Append(sources), .. } => {
+                    sources.iter().any(is_remote)
+                }
                 _ => false,
             });
             (!remote).then_some(Ok(actions))
@@ -62,7 +70,10 @@ const LENIENT: &[(&str, &str)] = &[
     ("systemctl", "a unit that is disabled need not exist"),
     ("cannot remove symlink", "a unit that is disabled need not exist"),
     ("already exists", "an account that is there already as it should be is no mistake"),
-    ("A file exists there already and overwrite is false", "a file with these contents already is no mistake"),
+    (
+        "A file exists there already and overwrite is false",
+        "a file with these contents already is no mistake",
+    ),
     ("failed to create groups", "a group that is there already is no mistake"),
     ("adding group", "a group that is there already is no mistake"),
     ("systemd/private", "the reference asks a running systemd about templates"),
@@ -82,19 +93,31 @@ fn trees_are_those_of_the_reference() {
         fs::create_dir(work.path().join(folder)).expect("a directory");
     }
     image(&work.path().join("image"), &root);
-    let planned: BTreeMap<String, (String, Result<Vec<Action>, String>)> =
-        cases().into_iter().filter(|case| case.differs.is_none()).filter_map(|case| Some((case.name, (case.text.clone(), actions(&case.text)?)))).collect();
+    let planned: BTreeMap<String, (String, Result<Vec<Action>, String>)> = cases()
+        .into_iter()
+        .filter(|case| case.differs.is_none())
+        .filter_map(|case| Some((case.name, (case.text.clone(), actions(&case.text)?))))
+        .collect();
     for (name, (text, _)) in &planned {
         fs::write(work.path().join("configs").join(name), text).expect("a file");
     }
     let said = reference::run(&root, work.path(), SCRIPT);
-    let (mut wrong, mut same, mut both_fail, mut lenient) = (Vec::new(), 0, 0, BTreeMap::<&str, usize>::new());
+    let (mut wrong, mut same, mut both_fail, mut lenient) =
+        (Vec::new(), 0, 0, BTreeMap::<&str, usize>::new());
     for line in said.lines() {
         let parts: Vec<&str> = line.split('\t').collect();
         let [name, status, why] = parts[..] else { panic!("a line that is none: {line:?}") };
         let (text, actions) = &planned[name];
         let own = work.path().join("ours").join(name);
-        assert!(Command::new("cp").arg("-a").arg(work.path().join("image")).arg(&own).status().expect("cp").success());
+        assert!(
+            Command::new("cp")
+                .arg("-a")
+                .arg(work.path().join("image"))
+                .arg(&own)
+                .status()
+                .expect("cp")
+                .success()
+        );
         let ours = actions.clone().and_then(|actions| run(&actions, &own));
         match (status, ours) {
             ("done", Ok(())) => {
@@ -107,7 +130,11 @@ fn trees_are_those_of_the_reference() {
             }
             ("done", Err(error)) => wrong.push(format!("{name}: we fail: {error}\n  {text}")),
             (_, Err(_)) => both_fail += 1,
-            (_, Ok(())) => match LENIENT.iter().find(|(words, _)| why.contains(words)).or((why.is_empty()).then_some(&CRASH)) {
+            (_, Ok(())) => match LENIENT
+                .iter()
+                .find(|(words, _)| why.contains(words))
+                .or((why.is_empty()).then_some(&CRASH))
+            {
                 Some((_, reason)) => *lenient.entry(reason).or_default() += 1,
                 None => wrong.push(format!("{name}: theirs fails: {why}\n  {text}")),
             },

@@ -143,16 +143,23 @@ mod tests {
     #[test]
     fn an_array_counts_its_spares_apart() {
         let raid: Raid = serde_json::from_value(json!({"name": "md", "level": "raid1", "spares": 1,
-            "devices": ["/dev/a", "/dev/b", "/dev/c"], "options": ["--bitmap=internal"]})).expect("an array");
+            "devices": ["/dev/a", "/dev/b", "/dev/c"], "options": ["--bitmap=internal"]}))
+        .expect("an array");
         let wanted = "--create md --force --run --homehost any --level raid1 --raid-devices 2 --spare-devices 1 --bitmap=internal /dev/a /dev/b /dev/c";
         assert_eq!(mdadm_create(&raid).join(" "), wanted);
     }
 
     #[test]
     fn volumes_are_formatted_opened_and_bound() {
-        let plain = luks(json!({"label": "l", "discard": true, "openOptions": ["--perf-no_read_workqueue"], "options": ["--cipher=a"]}));
-        assert_eq!(luks_format(&plain, "/k").join(" "), "luksFormat --batch-mode --type luks2 --key-file /k --label l --cipher=a /dev/vda4");
-        let wanted = "luksOpen /dev/vda4 data --key-file /k --persistent --allow-discards --perf-no_read_workqueue";
+        let plain = luks(
+            json!({"label": "l", "discard": true, "openOptions": ["--perf-no_read_workqueue"], "options": ["--cipher=a"]}),
+        );
+        assert_eq!(
+            luks_format(&plain, "/k").join(" "),
+            "luksFormat --batch-mode --type luks2 --key-file /k --label l --cipher=a /dev/vda4"
+        );
+        let wanted =
+            "luksOpen /dev/vda4 data --key-file /k --persistent --allow-discards --perf-no_read_workqueue";
         assert_eq!(luks_open(&plain, "/k").join(" "), wanted);
         assert_eq!(clevis_bind(&plain, "/k").expect("valid"), None);
         assert_eq!(crypttab_line(&plain, "U"), "data UUID=U /etc/luks/data luks\n");
@@ -166,7 +173,8 @@ mod tests {
         let wanted = r#"{"pins":{"tang":[{"url":"http://t","thp":"x","adv":{"a":1}}],"tpm2":{}},"t":2}"#;
         assert_eq!(arguments[7..], ["sss", wanted]);
         assert_eq!(crypttab_line(&bound, "U"), "data UUID=U none luks,_netdev\n");
-        let custom = luks(json!({"clevis": {"custom": {"pin": "tpm2", "config": "{}", "needsNetwork": false}}}));
+        let custom =
+            luks(json!({"clevis": {"custom": {"pin": "tpm2", "config": "{}", "needsNetwork": false}}}));
         assert_eq!(clevis_bind(&custom, "/k").expect("valid").expect("bound")[7..], ["tpm2", "{}"]);
         assert_eq!(crypttab_line(&custom, "U"), "data UUID=U none luks\n");
     }

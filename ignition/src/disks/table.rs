@@ -60,9 +60,14 @@ const ENTRIES: u32 = 128;
 pub fn changes(disk: &Disk, table: &Table) -> Result<Vec<Change>, TableError> {
     let mut partitions: Vec<&Partition> = disk.partitions.iter().flatten().collect();
     partitions.sort_by_key(|partition| number_of(partition) == 0);
-    let table = if disk.wipe_table == Some(true) { &Table { entries: Vec::new(), ..table.clone() } } else { table };
+    let table =
+        if disk.wipe_table == Some(true) { &Table { entries: Vec::new(), ..table.clone() } } else { table };
     let placed = place(&partitions, table)?;
-    partitions.iter().zip(placed).filter_map(|(partition, entry)| change(partition, entry, table).transpose()).collect()
+    partitions
+        .iter()
+        .zip(placed)
+        .filter_map(|(partition, entry)| change(partition, entry, table).transpose())
+        .collect()
 }
 
 /// The table after the changes, in the order of numbers.
@@ -123,7 +128,9 @@ fn difference(partition: &Partition, wanted: &Entry, found: &Entry) -> Option<St
     if let Some(guid) = given(&partition.guid).filter(|guid| !guid.eq_ignore_ascii_case(&found.guid)) {
         return Some(format!("its GUID is {}, not {guid}", found.guid));
     }
-    if let Some(kind) = given(&partition.type_guid).filter(|kind| !kind.eq_ignore_ascii_case(&found.type_guid)) {
+    if let Some(kind) =
+        given(&partition.type_guid).filter(|kind| !kind.eq_ignore_ascii_case(&found.type_guid))
+    {
         return Some(format!("its type is {}, not {kind}", found.type_guid));
     }
     let label = partition.label.as_ref().filter(|label| **label != found.label)?;
@@ -133,7 +140,8 @@ fn difference(partition: &Partition, wanted: &Entry, found: &Entry) -> Option<St
 /// Where every partition that should exist would lie if all that are named were made anew, one after the other.
 fn place(partitions: &[&Partition], table: &Table) -> Result<Vec<Option<Entry>>, TableError> {
     let exists = |partition: &Partition| partition.should_exist != Some(false);
-    let named: Vec<u32> = partitions.iter().map(|partition| number_of(partition)).filter(|number| *number != 0).collect();
+    let named: Vec<u32> =
+        partitions.iter().map(|partition| number_of(partition)).filter(|number| *number != 0).collect();
     let mut taken: Vec<Entry> =
         table.entries.iter().filter(|entry| !named.contains(&entry.number)).cloned().collect();
     let mut numbers: Vec<u32> = table.entries.iter().map(|entry| entry.number).collect();
@@ -161,7 +169,12 @@ fn place(partitions: &[&Partition], table: &Table) -> Result<Vec<Option<Entry>>,
     Ok(placed)
 }
 
-fn place_one(partition: &Partition, number: u32, table: &Table, taken: &[Entry]) -> Result<Entry, TableError> {
+fn place_one(
+    partition: &Partition,
+    number: u32,
+    table: &Table,
+    taken: &[Entry],
+) -> Result<Entry, TableError> {
     let found = table.entries.iter().find(|entry| entry.number == number);
     // What the configuration does not say stays as it is, unless the entry may be wiped.
     let kept = found.filter(|_| partition.wipe_partition_entry != Some(true));

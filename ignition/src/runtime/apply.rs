@@ -104,7 +104,9 @@ fn begin(actions: &[Action], root: &Root) -> Result<BTreeSet<String>, ApplyError
         };
         // What blocks the way may be replaced by an entry above; the entry itself meets what is left.
         let Ok(place) = root.look(path) else { continue };
-        if matches!(action, Action::File { contents: Contents::Replace(_), .. }) && place.symlink_metadata().is_err() {
+        if matches!(action, Action::File { contents: Contents::Replace(_), .. })
+            && place.symlink_metadata().is_err()
+        {
             new.insert(path.clone());
         }
         if let Some(other) = places.insert(place, path) {
@@ -178,15 +180,18 @@ impl Run<'_> {
         let found = place.symlink_metadata().ok();
         let is_file = found.as_ref().is_some_and(fs::Metadata::is_file);
         if found.is_some() && !is_file && !overwrite {
-            return Err(ApplyError::Kind { path: path.to_owned(), found: "no regular file", wanted: "a file" });
+            return Err(ApplyError::Kind {
+                path: path.to_owned(),
+                found: "no regular file",
+                wanted: "a file",
+            });
         }
         match wanted {
             Contents::Keep if is_file => {
                 files::set_attributes(&place, mode, ids).map_err(io_error("setting mode and owner of", path))
             }
-            Contents::Keep => {
-                files::write(&place, b"", mode.unwrap_or(0o644), owned(ids)).map_err(io_error("writing", path))
-            }
+            Contents::Keep => files::write(&place, b"", mode.unwrap_or(0o644), owned(ids))
+                .map_err(io_error("writing", path)),
             Contents::Append(more) => contents::append(path, more, mode, ids, self.root, self.fetcher).await,
             Contents::Replace(sources) => {
                 let new = contents::New::make(path, &place, sources, self.fetcher).await?;
@@ -227,7 +232,13 @@ impl Run<'_> {
     }
 }
 
-fn directory(path: &str, mode: Option<u32>, ids: Ids, overwrite: bool, root: &Root) -> Result<(), ApplyError> {
+fn directory(
+    path: &str,
+    mode: Option<u32>,
+    ids: Ids,
+    overwrite: bool,
+    root: &Root,
+) -> Result<(), ApplyError> {
     let place = root.place(path)?;
     if overwrite && place.symlink_metadata().is_ok() {
         clear(path, &place)?;

@@ -60,7 +60,11 @@ impl<'a> Patience<'a> {
         let total = Duration::from_secs(self.request.timeouts.total);
         if !total.is_zero() && self.began.elapsed() >= total {
             let cause = format!("no answer in {} s (ignition.timeouts.httpTotal): {cause}", total.as_secs());
-            return Err(failure(self.request, cause, "check the network and the server, then restart the host"));
+            return Err(failure(
+                self.request,
+                cause,
+                "check the network and the server, then restart the host",
+            ));
         }
         let is_new = self.told.as_ref().is_none_or(|(last, at)| *last != cause || at.elapsed() >= REMINDER);
         if is_new {
@@ -73,4 +77,3 @@ impl<'a> Patience<'a> {
         Ok(())
     }
 }
-

@@ -32,7 +32,11 @@ impl Store {
         let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         let keys = variable("AWS_ACCESS_KEY_ID").zip(variable("AWS_SECRET_ACCESS_KEY"));
         Self {
-            credentials: keys.map(|(key, secret)| Credentials { key, secret, session: variable("AWS_SESSION_TOKEN") }),
+            credentials: keys.map(|(key, secret)| Credentials {
+                key,
+                secret,
+                session: variable("AWS_SESSION_TOKEN"),
+            }),
             region: variable("AWS_REGION").or_else(|| variable("AWS_DEFAULT_REGION")),
             endpoint: variable("AWS_ENDPOINT_URL_S3").or_else(|| variable("AWS_ENDPOINT_URL")),
             google_token: variable("GOOGLE_OAUTH_ACCESS_TOKEN"),
@@ -89,7 +93,9 @@ impl Store {
             ("x-amz-content-sha256".to_owned(), EMPTY.to_owned()),
             ("x-amz-date".to_owned(), now.to_owned()),
         ];
-        headers.extend(credentials.session.iter().map(|session| ("x-amz-security-token".to_owned(), session.clone())));
+        headers.extend(
+            credentials.session.iter().map(|session| ("x-amz-security-token".to_owned(), session.clone())),
+        );
         let signed = sign(credentials, url, &headers, region, now);
         headers.retain(|(name, _)| name != "host");
         headers.push(("authorization".to_owned(), signed));
@@ -103,7 +109,13 @@ fn authority(url: &Url) -> String {
 }
 
 /// The value of `Authorization`; `headers` are in the order of their names, in lower case.
-fn sign(credentials: &Credentials, url: &Url, headers: &[(String, String)], region: &str, now: &str) -> String {
+fn sign(
+    credentials: &Credentials,
+    url: &Url,
+    headers: &[(String, String)],
+    region: &str,
+    now: &str,
+) -> String {
     let day = now.get(..8).unwrap_or(now);
     let names = headers.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(";");
     let lines: String = headers.iter().map(|(name, value)| format!("{name}:{value}\n")).collect();
@@ -118,7 +130,10 @@ fn sign(credentials: &Credentials, url: &Url, headers: &[(String, String)], regi
         .iter()
         .fold(start, |key, part| keyed_hash(&key, part.as_bytes()).to_vec());
     let signature = hex::encode(keyed_hash(&key, text.as_bytes()));
-    format!("AWS4-HMAC-SHA256 Credential={}/{scope},SignedHeaders={names},Signature={signature}", credentials.key)
+    format!(
+        "AWS4-HMAC-SHA256 Credential={}/{scope},SignedHeaders={names},Signature={signature}",
+        credentials.key
+    )
 }
 
 fn escaped(text: &str) -> String {
@@ -167,7 +182,10 @@ mod tests {
             assert_eq!(store.url(&url(source), "eu-west-1").expect(source).as_str(), wanted);
         }
         let own = Store { endpoint: Some("http://store:9000".into()), ..Store::default() };
-        assert_eq!(own.url(&url("s3://bucket/a"), "x").expect("valid").as_str(), "http://store:9000/bucket/a");
+        assert_eq!(
+            own.url(&url("s3://bucket/a"), "x").expect("valid").as_str(),
+            "http://store:9000/bucket/a"
+        );
     }
 
     #[test]
@@ -186,7 +204,9 @@ mod tests {
         .map(|(name, value)| (name.to_owned(), value.to_owned()));
         let object = url("https://examplebucket.s3.amazonaws.com/test.txt");
         let signed = sign(&credentials, &object, &headers, "us-east-1", "20130524T000000Z");
-        assert!(signed.ends_with("Signature=f0e8bdb87c964420e857bd35b5d6ed310bd44f0170aba48dd91039c6036bdb41"));
+        assert!(
+            signed.ends_with("Signature=f0e8bdb87c964420e857bd35b5d6ed310bd44f0170aba48dd91039c6036bdb41")
+        );
     }
 
     #[test]

@@ -25,7 +25,12 @@ pub(super) enum New {
 }
 
 impl New {
-    pub async fn make(path: &str, place: &Path, sources: &[Source], fetcher: &Fetcher) -> Result<Self, ApplyError> {
+    pub async fn make(
+        path: &str,
+        place: &Path,
+        sources: &[Source],
+        fetcher: &Fetcher,
+    ) -> Result<Self, ApplyError> {
         let mut bytes = Vec::new();
         for source in sources {
             match source {
@@ -36,7 +41,12 @@ impl New {
         Ok(New::Bytes(bytes))
     }
 
-    async fn stream(path: &str, place: &Path, sources: &[Source], fetcher: &Fetcher) -> Result<Self, ApplyError> {
+    async fn stream(
+        path: &str,
+        place: &Path,
+        sources: &[Source],
+        fetcher: &Fetcher,
+    ) -> Result<Self, ApplyError> {
         let (temporary, mut file) = files::temporary_file(place).map_err(io_error("creating", path))?;
         let new = New::File(temporary);
         for source in sources {
@@ -56,10 +66,11 @@ impl New {
 
     pub fn is_same_as(&self, place: &Path) -> io::Result<bool> {
         match self {
-            New::Bytes(bytes) => Ok(place.metadata()?.len() == bytes.len() as u64 && fs::read(place)? == *bytes),
-            New::File(temporary) => {
-                Ok(place.metadata()?.len() == temporary.metadata()?.len() && digest(place)? == digest(temporary)?)
+            New::Bytes(bytes) => {
+                Ok(place.metadata()?.len() == bytes.len() as u64 && fs::read(place)? == *bytes)
             }
+            New::File(temporary) => Ok(place.metadata()?.len() == temporary.metadata()?.len()
+                && digest(place)? == digest(temporary)?),
         }
     }
 
@@ -109,7 +120,8 @@ pub(super) async fn append(
     if let (Some(_), Some(hash)) = (&old, done.get(path)) {
         let now = digest(&place).map_err(io_error("reading", path))?;
         if *hash == hex::encode(now) {
-            return files::set_attributes(&place, mode, ids).map_err(io_error("setting mode and owner of", path));
+            return files::set_attributes(&place, mode, ids)
+                .map_err(io_error("setting mode and owner of", path));
         }
     }
     let mut sources = more.to_vec();

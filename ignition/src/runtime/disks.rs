@@ -61,10 +61,15 @@ impl Disks<'_> {
             return Err(refuse(&wanted.device, cause, "set wipeTable, or name another disk"));
         }
         let table = disk.table();
-        let changes = changes(wanted, &table)
-            .map_err(|error| fail(&wanted.device, &error, "correct the partition, or allow that it is wiped"))?;
+        let changes = changes(wanted, &table).map_err(|error| {
+            fail(&wanted.device, &error, "correct the partition, or allow that it is wiped")
+        })?;
         let after = applied(&table, &changes, wipe);
-        let settled = if wipe { same(&table.entries, &after) } else { changes.iter().all(|change| matches!(change, Change::Keep(_))) };
+        let settled = if wipe {
+            same(&table.entries, &after)
+        } else {
+            changes.iter().all(|change| matches!(change, Change::Keep(_)))
+        };
         if settled || (partitions.is_empty() && !wipe) {
             return Ok(());
         }
@@ -131,16 +136,21 @@ impl Disks<'_> {
         let folder = Path::new(KEYS);
         fs::create_dir_all(folder).map_err(io)?;
         let path = folder.join(&luks.name);
-        let given = luks.key_file.as_ref().filter(|key| key.source.as_ref().is_some_and(|source| !source.is_empty()));
+        let given =
+            luks.key_file.as_ref().filter(|key| key.source.as_ref().is_some_and(|source| !source.is_empty()));
         if given.is_none() && path.exists() {
             return Ok((path, true));
         }
-        let options = |file: &mut fs::OpenOptions| file.read(true).write(true).create(true).truncate(true).mode(0o600).open(&path);
+        let options = |file: &mut fs::OpenOptions| {
+            file.read(true).write(true).create(true).truncate(true).mode(0o600).open(&path)
+        };
         let mut file = options(&mut fs::OpenOptions::new()).map_err(io)?;
         match given.map(|key| Source::of(key, self.settings)) {
             None => {
                 let mut key = vec![0; 4096];
-                fs::File::open("/dev/urandom").and_then(|mut random| random.read_exact(&mut key)).map_err(io)?;
+                fs::File::open("/dev/urandom")
+                    .and_then(|mut random| random.read_exact(&mut key))
+                    .map_err(io)?;
                 file.write_all(&key).map_err(io)?;
                 Ok((path, true))
             }
@@ -166,7 +176,9 @@ impl Disks<'_> {
             return Ok(());
         }
         if !wipe && !found.is_empty() {
-            let what = ["TYPE", "PTTYPE", "LABEL", "UUID"].iter().filter_map(|key| Some(format!("{key}={}", found.get(*key)?)));
+            let what = ["TYPE", "PTTYPE", "LABEL", "UUID"]
+                .iter()
+                .filter_map(|key| Some(format!("{key}={}", found.get(*key)?)));
             let cause = format!("something else is there ({})", what.collect::<Vec<_>>().join(", "));
             return Err(refuse(name, &cause, "set wipeFilesystem, or name another device"));
         }
@@ -191,8 +203,11 @@ fn same(left: &[crate::disks::table::Entry], right: &[crate::disks::table::Entry
 
 fn is_as_wanted(entry: &Filesystem, format: &str, found: &BTreeMap<String, String>) -> bool {
     let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
-    let is = |key: &str, wanted: Option<String>| wanted.is_none_or(|wanted| found.get(key).is_some_and(|found| found.eq_ignore_ascii_case(&wanted)));
-    let label = given(&entry.label).is_none_or(|label| found.get("LABEL").is_some_and(|found| *found == label));
+    let is = |key: &str, wanted: Option<String>| {
+        wanted.is_none_or(|wanted| found.get(key).is_some_and(|found| found.eq_ignore_ascii_case(&wanted)))
+    };
+    let label =
+        given(&entry.label).is_none_or(|label| found.get("LABEL").is_some_and(|found| *found == label));
     found.get("TYPE").is_some_and(|kind| kind == format) && label && is("UUID", given(&entry.uuid))
 }
 
@@ -201,7 +216,10 @@ async fn probe(name: &str, device: &Path) -> Result<BTreeMap<String, String>, Fa
 }
 
 async fn is_luks(device: &Path) -> Result<bool, Failure> {
-    Ok(probe(&device.display().to_string(), device).await?.get("TYPE").is_some_and(|kind| kind == "crypto_LUKS"))
+    Ok(probe(&device.display().to_string(), device)
+        .await?
+        .get("TYPE")
+        .is_some_and(|kind| kind == "crypto_LUKS"))
 }
 
 async fn is_empty(name: &str, device: &Path, remedy: &str) -> Result<(), Failure> {
@@ -221,7 +239,11 @@ async fn wait_for(name: &str) -> Result<PathBuf, Failure> {
         }
         if began.elapsed() >= patience() {
             let cause = format!("there is no such device after {} s", began.elapsed().as_secs());
-            return Err(refuse(name, &cause, "name a device of this machine; /dev/disk/by-id has lasting names"));
+            return Err(refuse(
+                name,
+                &cause,
+                "name a device of this machine; /dev/disk/by-id has lasting names",
+            ));
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
@@ -239,7 +261,9 @@ fn not_in_use(name: &str, device: &Path, whole: bool, changes: &[Change]) -> Res
     let mut used = users(&node, class);
     for entry in fs::read_dir(class.join(&node)).into_iter().flatten().flatten() {
         let part = entry.file_name().to_string_lossy().into_owned();
-        let number = fs::read_to_string(entry.path().join("partition")).ok().and_then(|text| text.trim().parse::<u32>().ok());
+        let number = fs::read_to_string(entry.path().join("partition"))
+            .ok()
+            .and_then(|text| text.trim().parse::<u32>().ok());
         let Some(number) = number.filter(|_| part.starts_with(&node)) else { continue };
         let changed = changes.iter().any(|change| match change {
             Change::Replace(entry) | Change::Resize(entry) | Change::Create(entry) => entry.number == number,
@@ -251,15 +275,20 @@ fn not_in_use(name: &str, device: &Path, whole: bool, changes: &[Change]) -> Res
         }
     }
     match used.first() {
-        Some(user) => Err(refuse(name, &format!("it is in use: {user}"), "name another device; nothing was changed")),
+        Some(user) => {
+            Err(refuse(name, &format!("it is in use: {user}"), "name another device; nothing was changed"))
+        }
         None => Ok(()),
     }
 }
 
 fn users(node: &str, class: &Path) -> Vec<String> {
     let holders = fs::read_dir(class.join(node).join("holders")).into_iter().flatten().flatten();
-    let mut users: Vec<String> = holders.map(|holder| format!("held by {}", holder.file_name().to_string_lossy())).collect();
-    let is_it = |path: &str| fs::canonicalize(path).is_ok_and(|path| path.file_name().is_some_and(|name| name == node));
+    let mut users: Vec<String> =
+        holders.map(|holder| format!("held by {}", holder.file_name().to_string_lossy())).collect();
+    let is_it = |path: &str| {
+        fs::canonicalize(path).is_ok_and(|path| path.file_name().is_some_and(|name| name == node))
+    };
     let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
     for line in mounts.lines() {
         let mut words = line.split(' ');
@@ -269,7 +298,9 @@ fn users(node: &str, class: &Path) -> Vec<String> {
         }
     }
     let swaps = fs::read_to_string("/proc/swaps").unwrap_or_default();
-    users.extend(swaps.lines().filter(|line| is_it(line.split(' ').next().unwrap_or(""))).map(|_| "swap".to_owned()));
+    users.extend(
+        swaps.lines().filter(|line| is_it(line.split(' ').next().unwrap_or(""))).map(|_| "swap".to_owned()),
+    );
     users
 }
 
@@ -292,7 +323,9 @@ async fn settle() {
 
 pub(super) async fn run(program: &str, arguments: Vec<String>, entry: &str) -> Result<String, Failure> {
     let command = Cmd::new(program).args(&arguments).timeout(Duration::from_secs(600));
-    let output = command.run().await.map_err(|error| fail(entry, &error, "see what the program says; the device may be broken or too small"))?;
+    let output = command.run().await.map_err(|error| {
+        fail(entry, &error, "see what the program says; the device may be broken or too small")
+    })?;
     Ok(output.stdout)
 }
 

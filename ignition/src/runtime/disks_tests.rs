@@ -41,7 +41,11 @@ impl Bench {
 
     fn table(&self) -> Vec<(u32, u64, u64, String)> {
         let disk = Disk::open(Path::new(&self.disk())).expect("a disk");
-        disk.table().entries.into_iter().map(|entry| (entry.number, entry.start, entry.size, entry.label)).collect()
+        disk.table()
+            .entries
+            .into_iter()
+            .map(|entry| (entry.number, entry.start, entry.size, entry.label))
+            .collect()
     }
 }
 
@@ -52,7 +56,9 @@ fn partitions_are_made_once_and_the_disk_stays_as_it_was_when_they_cannot_be() {
     let rest = json!([{"number": 7, "label": "rest", "typeGuid": kind}]);
     bench.run(json!({"disks": [{"partitions": rest}]})).expect("made");
     let rest = (7, 2048, 64 * 2048 - 2048 - 33, "rest".to_owned());
-    assert!(matches!(bench.run(json!({"disks": [{"partitions": [{"number": 1, "sizeMiB": 500}]}]})), Err(failure) if failure.cause.contains("does not fit")));
+    assert!(
+        matches!(bench.run(json!({"disks": [{"partitions": [{"number": 1, "sizeMiB": 500}]}]})), Err(failure) if failure.cause.contains("does not fit"))
+    );
     assert_eq!(bench.table(), [rest]);
 }
 
@@ -94,6 +100,8 @@ fn a_device_that_does_not_exist_is_named() {
     let config = crate::parse_value(value).expect("a configuration").config;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let (fetcher, settings) = (Fetcher::plain(Path::new("/"), |_| {}), Settings::default());
-    let failure = runtime.block_on(Disks { fetcher: &fetcher, settings: &settings, say: |_| {} }.run(&config)).unwrap_err();
+    let failure = runtime
+        .block_on(Disks { fetcher: &fetcher, settings: &settings, say: |_| {} }.run(&config))
+        .unwrap_err();
     assert_eq!((failure.stage, failure.entry.as_str()), ("disks", "/dev/no-such-disk"));
 }

@@ -101,7 +101,12 @@ impl Fetcher {
     ///
     /// # Errors
     /// As `fetch`; the file's end is then not to be used.
-    pub async fn fetch_into(&self, request: &Request, wanted: &Wanted, file: &mut File) -> Result<(), Failure> {
+    pub async fn fetch_into(
+        &self,
+        request: &Request,
+        wanted: &Wanted,
+        file: &mut File,
+    ) -> Result<(), Failure> {
         let mut patience = Patience::new(request, self.say);
         let local = |error: io::Error| Failure {
             stage: "fetch",
@@ -140,7 +145,12 @@ impl Fetcher {
     }
 
     /// Headers of the configuration are dropped after a redirect.
-    async fn follow<W: Write>(&self, request: &Request, url: Url, sink: &mut Sink<'_, W>) -> Result<(), Attempt> {
+    async fn follow<W: Write>(
+        &self,
+        request: &Request,
+        url: Url,
+        sink: &mut Sink<'_, W>,
+    ) -> Result<(), Attempt> {
         let mut url = url;
         for redirects in 0..=MOST_REDIRECTS {
             let headers = if redirects == 0 { request.headers.as_slice() } else { &[] };
@@ -150,7 +160,9 @@ impl Fetcher {
                 return self.body(response, status, &url, sink).await;
             }
             let target = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
-            let next = target.and_then(|target| url.join(target).ok()).ok_or_else(|| never("a redirect to nowhere"))?;
+            let next = target
+                .and_then(|target| url.join(target).ok())
+                .ok_or_else(|| never("a redirect to nowhere"))?;
             if url.scheme() == "https" && next.scheme() != "https" {
                 return Err(never("a redirect from https to a connection that is not encrypted"));
             }
@@ -160,7 +172,12 @@ impl Fetcher {
     }
 
     /// An object of a store; asked for once more when the store says that the bucket is in another region.
-    async fn object<W: Write>(&self, request: &Request, source: &Url, sink: &mut Sink<'_, W>) -> Result<(), Attempt> {
+    async fn object<W: Write>(
+        &self,
+        request: &Request,
+        source: &Url,
+        sink: &mut Sink<'_, W>,
+    ) -> Result<(), Attempt> {
         let mut region = self.store.region.clone().unwrap_or_else(|| cloud::DEFAULT_REGION.to_owned());
         for last in [false, true] {
             let url = self.store.url(source, &region).map_err(|error| never(&error))?;
@@ -221,7 +238,9 @@ impl Fetcher {
         if status.is_success() {
             loop {
                 match response.chunk().await {
-                    Ok(Some(chunk)) => sink.write_all(&chunk).map_err(|error| refused(sink.refusal(error)))?,
+                    Ok(Some(chunk)) => {
+                        sink.write_all(&chunk).map_err(|error| refused(sink.refusal(error)))?
+                    }
                     Ok(None) => return Ok(()),
                     Err(error) => return Err(Attempt::Again(chain(&error.without_url()))),
                 }
@@ -244,7 +263,9 @@ impl Fetcher {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN if own => {
                 "the server does not accept this host's token or key: install the host again"
             }
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => "give the request what the server asks for (httpHeaders), or make the file public",
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                "give the request what the server asks for (httpHeaders), or make the file public"
+            }
             _ => "correct the source in the configuration and install the host again",
         };
         Err(Attempt::Final { cause, remedy })
@@ -306,7 +327,9 @@ impl Fetcher {
 fn proxies(request: &Request) -> Result<Vec<Proxy>, String> {
     let none = NoProxy::from_string(&request.proxies.none.join(","));
     let one = |make: fn(&str) -> reqwest::Result<Proxy>, url: &str| {
-        make(url).map(|proxy| proxy.no_proxy(none.clone())).map_err(|error| format!("the proxy: {}", chain(&error.without_url())))
+        make(url)
+            .map(|proxy| proxy.no_proxy(none.clone()))
+            .map_err(|error| format!("the proxy: {}", chain(&error.without_url())))
     };
     let http = request.proxies.http.as_deref().map(|url| one(|url| Proxy::http(url), url));
     let https = request.proxies.https.as_deref().map(|url| one(|url| Proxy::https(url), url));
@@ -331,13 +354,16 @@ fn refused(refused: Refused) -> Attempt {
             format!("the contents have the hash {found}, not {wanted}"),
             "correct the hash, or put the right file on the server",
         ),
-        Refused::Gzip(error) => {
-            (format!("the contents are not valid gzip: {error}"), "leave `compression` out, or pack the file with gzip")
-        }
+        Refused::Gzip(error) => (
+            format!("the contents are not valid gzip: {error}"),
+            "leave `compression` out, or pack the file with gzip",
+        ),
         Refused::Write(error) if error.kind() == io::ErrorKind::StorageFull => {
             ("the contents do not fit on the disk".to_owned(), "install to a larger disk, or write less")
         }
-        Refused::Write(error) => (format!("the contents cannot be taken: {error}"), "correct the source in the configuration"),
+        Refused::Write(error) => {
+            (format!("the contents cannot be taken: {error}"), "correct the source in the configuration")
+        }
     };
     Attempt::Final { cause, remedy }
 }

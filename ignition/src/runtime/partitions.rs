@@ -45,7 +45,11 @@ impl Disk {
     pub fn table(&self) -> Table {
         let reserved = 1 + ENTRY_BYTES / self.sector_size;
         let entries = match &self.found {
-            Found::Gpt(table) => table.iter().filter(|(_, entry)| entry.is_used()).map(|(number, entry)| read(number, entry)).collect(),
+            Found::Gpt(table) => table
+                .iter()
+                .filter(|(_, entry)| entry.is_used())
+                .map(|(number, entry)| read(number, entry))
+                .collect(),
             Found::Nothing | Found::Mbr => Vec::new(),
         };
         Table {
@@ -101,7 +105,10 @@ fn has_mbr(file: &mut File) -> io::Result<bool> {
 fn sector_size(path: &Path) -> u64 {
     let name = path.canonicalize().ok().and_then(|path| Some(path.file_name()?.to_owned()));
     let queue = name.map(|name| Path::new("/sys/class/block").join(name).join("queue/logical_block_size"));
-    queue.and_then(|path| std::fs::read_to_string(path).ok()).and_then(|text| text.trim().parse().ok()).unwrap_or(512)
+    queue
+        .and_then(|path| std::fs::read_to_string(path).ok())
+        .and_then(|text| text.trim().parse().ok())
+        .unwrap_or(512)
 }
 
 fn read(number: u32, entry: &GPTPartitionEntry) -> Entry {
@@ -131,7 +138,8 @@ fn written(entry: &Entry, old: &GPTPartitionEntry) -> io::Result<GPTPartitionEnt
 /// The first three fields are little-endian.
 fn parse_guid(text: &str) -> io::Result<[u8; 16]> {
     let bytes = hex::decode(text.replace('-', "")).ok().and_then(|bytes| <[u8; 16]>::try_from(bytes).ok());
-    let mut bytes = bytes.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, format!("{text} is no GUID")))?;
+    let mut bytes =
+        bytes.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, format!("{text} is no GUID")))?;
     bytes[0..4].reverse();
     bytes[4..6].reverse();
     bytes[6..8].reverse();

@@ -80,7 +80,10 @@ fn standing(action: &Action, root: &Root) -> Option<Standing> {
                 return Some(Standing::New);
             }
             let same = if *hard {
-                super::files::same_file(&place, &root.look(&format!("/{}", target.trim_start_matches('/'))).ok()?)
+                super::files::same_file(
+                    &place,
+                    &root.look(&format!("/{}", target.trim_start_matches('/'))).ok()?,
+                )
             } else {
                 place.read_link().is_ok_and(|found| found == Path::new(target))
             };

@@ -69,7 +69,10 @@ impl<'a, W: Write> Sink<'a, W> {
 }
 
 fn refused(error: io::Error, is_gzip: bool) -> Refused {
-    let malformed = matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof);
+    let malformed = matches!(
+        error.kind(),
+        io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof
+    );
     if is_gzip && malformed { Refused::Gzip(error.to_string()) } else { Refused::Write(error) }
 }
 
@@ -146,7 +149,9 @@ mod tests {
         let mut sink = Sink::new(&Wanted { hash: None, gzip: true }, &mut out);
         let error = sink.write_all(&packed(&vec![0; 8 << 20])).and_then(|()| Write::flush(&mut sink)).err();
         let refusal = error.map(|error| sink.refusal(error)).or_else(|| sink.finish().err());
-        assert!(matches!(refusal, Some(Refused::Write(error)) if error.kind() == io::ErrorKind::FileTooLarge));
+        assert!(
+            matches!(refusal, Some(Refused::Write(error)) if error.kind() == io::ErrorKind::FileTooLarge)
+        );
         assert!(out.bytes.len() <= 1 << 20);
         let mut out = Vec::new();
         let mut sink = Sink::new(&Wanted { hash: None, gzip: true }, &mut out);

@@ -52,11 +52,14 @@ impl Stages<'_> {
         let mounted = self.mount(storage.filesystems.as_deref().unwrap_or_default())?;
         let applied = apply(actions, &Root::new(self.sysroot), self.fetcher).await;
         let result = match applied {
-            Ok(warnings) => self.crypttab(storage.luks.as_deref().unwrap_or_default()).await.map(|()| warnings),
+            Ok(warnings) => {
+                self.crypttab(storage.luks.as_deref().unwrap_or_default()).await.map(|()| warnings)
+            }
             Err((entry, error)) => Err(Failure::new("apply", entry, &error, error.remedy())),
         };
         for place in mounted.iter().rev() {
-            mount::unmount(place).map_err(|error| Failure::new("umount", place.display(), &error, "restart the host"))?;
+            mount::unmount(place)
+                .map_err(|error| Failure::new("umount", place.display(), &error, "restart the host"))?;
         }
         result.map(Ended::Done)
     }
@@ -64,8 +67,11 @@ impl Stages<'_> {
     /// True when the boot partition was changed.
     fn kernel_arguments(&self, wanted: &KernelArguments) -> Result<bool, Failure> {
         let folder = Path::new(BOOT);
-        let fail = |error: &dyn std::error::Error| Failure::new("kargs", "kernelArguments", error, "check the boot partition");
-        mount::mount(Path::new(BOOT_DEVICE), folder, "ext4", Access::ReadWrite, "").map_err(|error| fail(&error))?;
+        let fail = |error: &dyn std::error::Error| {
+            Failure::new("kargs", "kernelArguments", error, "check the boot partition")
+        };
+        mount::mount(Path::new(BOOT_DEVICE), folder, "ext4", Access::ReadWrite, "")
+            .map_err(|error| fail(&error))?;
         let edited = edit_boot(folder, wanted).map_err(|error| fail(&error));
         mount::unmount(folder).map_err(|error| fail(&error))?;
         if edited? {
@@ -79,15 +85,22 @@ impl Stages<'_> {
     fn mount(&self, filesystems: &[Filesystem]) -> Result<Vec<PathBuf>, Failure> {
         let given = |entry: &&Filesystem| {
             let format = entry.format.as_deref().unwrap_or("");
-            !matches!(format, "" | "swap" | "none") && entry.path.as_ref().is_some_and(|path| !path.is_empty())
+            !matches!(format, "" | "swap" | "none")
+                && entry.path.as_ref().is_some_and(|path| !path.is_empty())
         };
         let mut wanted: Vec<&Filesystem> = filesystems.iter().filter(given).collect();
         wanted.sort_by_key(|entry| entry.path.as_deref().unwrap_or("").matches('/').count());
         let mut mounted = Vec::new();
         for entry in wanted {
             let path = entry.path.as_deref().unwrap_or("/");
-            let fail = |cause: String, remedy: &str| Failure { stage: "mount", entry: path.to_owned(), cause, remedy: remedy.to_owned() };
-            let place = plain_place(self.sysroot, path).map_err(|cause| fail(cause, "choose a path without links"))?;
+            let fail = |cause: String, remedy: &str| Failure {
+                stage: "mount",
+                entry: path.to_owned(),
+                cause,
+                remedy: remedy.to_owned(),
+            };
+            let place = plain_place(self.sysroot, path)
+                .map_err(|cause| fail(cause, "choose a path without links"))?;
             if mount::below(&place).is_ok_and(|points| points.contains(&place)) {
                 continue;
             }
@@ -103,7 +116,8 @@ impl Stages<'_> {
     async fn crypttab(&self, volumes: &[crate::spec::Luks]) -> Result<(), Failure> {
         let root = Root::new(self.sysroot);
         for luks in volumes {
-            let fail = |error: &dyn std::error::Error| Failure::new("files", &luks.name, error, "check the volume");
+            let fail =
+                |error: &dyn std::error::Error| Failure::new("files", &luks.name, error, "check the volume");
             let device = luks.device.clone().unwrap_or_default();
             let uuid = disks::run("cryptsetup", vec!["luksUUID".to_owned(), device], &luks.name).await?;
             let line = commands::crypttab_line(luks, uuid.trim());
@@ -111,14 +125,17 @@ impl Stages<'_> {
             let old = fs::read_to_string(&place).unwrap_or_default();
             let others = old.lines().filter(|other| other.split_whitespace().next() != Some(&luks.name));
             let text: String = others.map(|other| format!("{other}\n")).chain([line]).collect();
-            files::write(&place, text.as_bytes(), 0o600, files::Ids::default()).map_err(|error| fail(&error))?;
+            files::write(&place, text.as_bytes(), 0o600, files::Ids::default())
+                .map_err(|error| fail(&error))?;
             if commands::uses_clevis(luks) {
                 continue;
             }
             let folder = root.directory("/etc/luks").map_err(|error| fail(&error))?;
-            files::set_attributes(&folder, Some(0o700), files::Ids::default()).map_err(|error| fail(&error))?;
+            files::set_attributes(&folder, Some(0o700), files::Ids::default())
+                .map_err(|error| fail(&error))?;
             let key = fs::read(Path::new(KEYS).join(&luks.name)).map_err(|error| fail(&error))?;
-            files::write(&folder.join(&luks.name), &key, 0o600, files::Ids::default()).map_err(|error| fail(&error))?;
+            files::write(&folder.join(&luks.name), &key, 0o600, files::Ids::default())
+                .map_err(|error| fail(&error))?;
         }
         Ok(())
     }
@@ -132,7 +149,12 @@ fn edit_boot(folder: &Path, wanted: &KernelArguments) -> std::io::Result<bool> {
         while let Some(path) = queue.pop() {
             let Ok(data) = path.metadata() else { continue };
             if data.is_dir() {
-                queue.extend(fs::read_dir(&path)?.collect::<Result<Vec<_>, _>>()?.into_iter().map(|entry| entry.path()));
+                queue.extend(
+                    fs::read_dir(&path)?
+                        .collect::<Result<Vec<_>, _>>()?
+                        .into_iter()
+                        .map(|entry| entry.path()),
+                );
             } else if path.extension().is_some_and(|kind| kind == "conf" || kind == "cfg")
                 && let Some(text) = kargs::edited_file(&fs::read_to_string(&path)?, wanted)
             {
@@ -171,8 +193,10 @@ fn plain_place(sysroot: &Path, path: &str) -> Result<PathBuf, String> {
 fn mount_options(options: &[String]) -> (Access, String) {
     let words: Vec<&str> = options.iter().flat_map(|option| option.split(',')).collect();
     let access = if words.contains(&"ro") { Access::ReadOnly } else { Access::ReadWrite };
-    let flags = ["ro", "rw", "defaults", "noatime", "relatime", "nodev", "nosuid", "noexec", "sync", "dirsync"];
-    let rest: Vec<&str> = words.into_iter().filter(|word| !flags.contains(word) && !word.is_empty()).collect();
+    let flags =
+        ["ro", "rw", "defaults", "noatime", "relatime", "nodev", "nosuid", "noexec", "sync", "dirsync"];
+    let rest: Vec<&str> =
+        words.into_iter().filter(|word| !flags.contains(word) && !word.is_empty()).collect();
     (access, rest.join(","))
 }
 
@@ -186,7 +210,10 @@ mod tests {
         let entry = folder.path().join("loader/entries/a.conf");
         fs::create_dir_all(entry.parent().expect("a parent")).expect("directories");
         fs::write(&entry, "options root=x quiet\n").expect("a file");
-        let wanted = |word: &str| KernelArguments { should_exist: Some(vec![word.to_owned()]), should_not_exist: None };
+        let wanted = |word: &str| KernelArguments {
+            should_exist: Some(vec![word.to_owned()]),
+            should_not_exist: None,
+        };
         assert!(edit_boot(folder.path(), &wanted("nosmt")).expect("changed"));
         assert_eq!(fs::read_to_string(&entry).expect("text"), "options root=x quiet nosmt\n");
         assert!(!edit_boot(folder.path(), &wanted("nosmt")).expect("right already"));

@@ -41,7 +41,12 @@ pub(super) async fn fetch(url: &Url, out: &mut impl Write) -> Result<(), Stopped
     transfer(&socket, server, url.path().trim_start_matches('/'), out).await
 }
 
-async fn transfer(socket: &UdpSocket, server: SocketAddr, path: &str, out: &mut impl Write) -> Result<(), Stopped> {
+async fn transfer(
+    socket: &UdpSocket,
+    server: SocketAddr,
+    path: &str,
+    out: &mut impl Write,
+) -> Result<(), Stopped> {
     let mut packet = request(path);
     let mut peer: Option<SocketAddr> = None;
     let (mut expected, mut block_size) = (1u16, WITHOUT_OPTIONS);

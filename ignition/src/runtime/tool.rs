@@ -123,7 +123,8 @@ fn check(file: &Path, strict: bool, as_json: bool) -> anyhow::Result<ExitCode> {
     };
     let valid = report.errors.is_empty() && !(strict && !report.warnings.is_empty());
     if as_json {
-        let text = json!({"valid": valid, "version": version, "errors": report.errors, "warnings": report.warnings});
+        let text =
+            json!({"valid": valid, "version": version, "errors": report.errors, "warnings": report.warnings});
         println!("{}", serde_json::to_string_pretty(&text)?);
     } else {
         report.errors.iter().for_each(|problem| println!("error: {problem}"));
@@ -186,12 +187,15 @@ async fn print_rendered(file: &Path, whole: bool, in_canonical_form: bool) -> an
 async fn print_plan(file: &Path, root: Option<&Path>, as_json: bool) -> anyhow::Result<ExitCode> {
     let fetcher = Fetcher::plain(Path::new("/"), say);
     let rendered = rendered(file, &fetcher).await?;
-    let actions = plan(&rendered.config, &rendered.settings).or_else(|problems| accept(problems).map(|()| Vec::new()))?;
+    let actions = plan(&rendered.config, &rendered.settings)
+        .or_else(|problems| accept(problems).map(|()| Vec::new()))?;
     let before = before_files(&rendered.config);
     let root = root.map(Root::new);
-    let standings: Vec<_> = actions.iter().map(|action| root.as_ref().map(|root| preview(action, root))).collect();
+    let standings: Vec<_> =
+        actions.iter().map(|action| root.as_ref().map(|root| preview(action, root))).collect();
     if as_json {
-        let stages = before.iter().map(|(stage, text, wipes)| json!({"stage": stage, "action": text, "wipes": wipes}));
+        let stages =
+            before.iter().map(|(stage, text, wipes)| json!({"stage": stage, "action": text, "wipes": wipes}));
         let files = actions
             .iter()
             .zip(&standings)
@@ -216,28 +220,53 @@ async fn print_plan(file: &Path, root: Option<&Path>, as_json: bool) -> anyhow::
 fn before_files(config: &Config) -> Vec<(&'static str, String, bool)> {
     let mut lines = Vec::new();
     let arguments = config.kernel_arguments.clone().unwrap_or_default();
-    lines.extend(arguments.should_exist.into_iter().flatten().map(|word| ("kargs", format!("add {word}; one restart"), false)));
-    lines.extend(arguments.should_not_exist.into_iter().flatten().map(|word| ("kargs", format!("remove {word}; one restart"), false)));
+    lines.extend(
+        arguments
+            .should_exist
+            .into_iter()
+            .flatten()
+            .map(|word| ("kargs", format!("add {word}; one restart"), false)),
+    );
+    lines.extend(
+        arguments
+            .should_not_exist
+            .into_iter()
+            .flatten()
+            .map(|word| ("kargs", format!("remove {word}; one restart"), false)),
+    );
     let storage: Storage = config.storage.clone().unwrap_or_default();
     for disk in storage.disks.into_iter().flatten() {
         let wipe = disk.wipe_table == Some(true);
         let count = disk.partitions.as_ref().map_or(0, Vec::len);
-        let entries = disk.partitions.iter().flatten().any(|partition| partition.wipe_partition_entry == Some(true));
+        let entries =
+            disk.partitions.iter().flatten().any(|partition| partition.wipe_partition_entry == Some(true));
         let words = if wipe { "wipe the table" } else { "keep what is there" };
         lines.push(("disks", format!("{}: {words}, {count} partitions", disk.device), wipe || entries));
     }
     for raid in storage.raid.into_iter().flatten() {
         let devices = raid.devices.unwrap_or_default().join(", ");
-        lines.push(("disks", format!("/dev/md/{}: {} of {devices}", raid.name, raid.level.unwrap_or_default()), true));
+        lines.push((
+            "disks",
+            format!("/dev/md/{}: {} of {devices}", raid.name, raid.level.unwrap_or_default()),
+            true,
+        ));
     }
     for luks in storage.luks.into_iter().flatten() {
         let wipe = luks.wipe_volume == Some(true);
-        lines.push(("disks", format!("/dev/mapper/{}: LUKS on {}", luks.name, luks.device.unwrap_or_default()), wipe));
+        lines.push((
+            "disks",
+            format!("/dev/mapper/{}: LUKS on {}", luks.name, luks.device.unwrap_or_default()),
+            wipe,
+        ));
     }
     for entry in storage.filesystems.into_iter().flatten() {
         let format = entry.format.clone().unwrap_or_default();
         let place = entry.path.map_or_else(String::new, |path| format!(", mounted at {path}"));
-        lines.push(("disks", format!("{}: {format}{place}", entry.device), entry.wipe_filesystem == Some(true)));
+        lines.push((
+            "disks",
+            format!("{}: {format}{place}", entry.device),
+            entry.wipe_filesystem == Some(true),
+        ));
     }
     lines
 }
@@ -247,12 +276,18 @@ async fn carry_out(file: &Path, root: PathBuf, only_files: bool) -> anyhow::Resu
     let rendered = rendered(file, &fetcher).await?;
     let others = before_files(&rendered.config);
     if !others.is_empty() && !only_files {
-        let lines: Vec<String> = others.iter().map(|(stage, text, _)| format!("\n  {stage}: {text}")).collect();
-        return Err(anyhow!("only a booting machine can do this (--only-files leaves it out):{}", lines.concat()));
+        let lines: Vec<String> =
+            others.iter().map(|(stage, text, _)| format!("\n  {stage}: {text}")).collect();
+        return Err(anyhow!(
+            "only a booting machine can do this (--only-files leaves it out):{}",
+            lines.concat()
+        ));
     }
-    let actions = plan(&rendered.config, &rendered.settings).or_else(|problems| accept(problems).map(|()| Vec::new()))?;
+    let actions = plan(&rendered.config, &rendered.settings)
+        .or_else(|problems| accept(problems).map(|()| Vec::new()))?;
     let applied = apply(&actions, &Root::new(root), &fetcher).await;
-    let warnings = applied.map_err(|(entry, error)| anyhow!(Failure::new("apply", entry, &error, error.remedy())))?;
+    let warnings =
+        applied.map_err(|(entry, error)| anyhow!(Failure::new("apply", entry, &error, error.remedy())))?;
     warnings.iter().for_each(|warning| say(&format!("warning: {warning}")));
     Ok(ExitCode::SUCCESS)
 }

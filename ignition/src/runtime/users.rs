@@ -103,8 +103,12 @@ fn remove_home(home: &Home, root: &Root) -> Result<(), ApplyError> {
 fn move_home(home: &Home, root: &Root) -> Result<(), ApplyError> {
     let Some(before) = &home.before else { return Ok(()) };
     let old = root.follow(&before.path)?;
-    if before.path.trim_end_matches('/') != home.path.trim_end_matches('/') && old.is_dir() && !root.follow(&home.path)?.exists() {
-        fs::rename(&old, root.place(home.path.trim_end_matches('/'))?).map_err(io_error("moving the home to", &home.path))?;
+    if before.path.trim_end_matches('/') != home.path.trim_end_matches('/')
+        && old.is_dir()
+        && !root.follow(&home.path)?.exists()
+    {
+        fs::rename(&old, root.place(home.path.trim_end_matches('/'))?)
+            .map_err(io_error("moving the home to", &home.path))?;
     }
     if (before.user, before.group) != (home.user, home.group) {
         let place = root.follow(&home.path)?;

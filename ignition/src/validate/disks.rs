@@ -83,13 +83,25 @@ fn one_partition(partition: &Partition, place: &str, report: &mut Report) {
         report.error(Problem::new(place, "neither", "must have a number from 1 on, or a label"));
     }
     if !(0..=128).contains(&number) {
-        report.error(Problem::new(format!("{place}.number"), number, "must be from 1 to 128, or 0 for the next free one"));
+        report.error(Problem::new(
+            format!("{place}.number"),
+            number,
+            "must be from 1 to 128, or 0 for the next free one",
+        ));
     }
     if label.is_some_and(|label| label.len() > 36) {
-        report.error(Problem::new(format!("{place}.label"), quoted(label.unwrap_or("")), "must have at most 36 characters"));
+        report.error(Problem::new(
+            format!("{place}.label"),
+            quoted(label.unwrap_or("")),
+            "must have at most 36 characters",
+        ));
     }
     if label.is_some_and(|label| label.contains(':')) {
-        report.error(Problem::new(format!("{place}.label"), quoted(label.unwrap_or("")), "must not contain a colon"));
+        report.error(Problem::new(
+            format!("{place}.label"),
+            quoted(label.unwrap_or("")),
+            "must not contain a colon",
+        ));
     }
     for (name, guid) in [("guid", &partition.guid), ("typeGuid", &partition.type_guid)] {
         if let Some(guid) = given(guid).filter(|guid| !is_guid(guid)) {
@@ -113,13 +125,17 @@ fn is_guid(text: &str) -> bool {
 fn raid(array: &Raid, place: &str, report: &mut Report) {
     let spares = array.spares.unwrap_or(0);
     match given(&array.level) {
-        None => report.error(Problem::new(format!("{place}.level"), "nothing", "is required").hint("for example raid1")),
+        None => report.error(
+            Problem::new(format!("{place}.level"), "nothing", "is required").hint("for example raid1"),
+        ),
         Some("linear" | "raid0" | "0" | "stripe") if spares != 0 => {
             let rule = "must be 0 for an array that cannot lose a device";
             report.error(Problem::new(format!("{place}.spares"), spares, rule));
         }
-        Some("linear" | "raid0" | "0" | "stripe" | "raid1" | "1" | "mirror" | "raid4" | "4" | "raid5" | "5" | "raid6"
-        | "6" | "raid10" | "10") => {}
+        Some(
+            "linear" | "raid0" | "0" | "stripe" | "raid1" | "1" | "mirror" | "raid4" | "4" | "raid5" | "5"
+            | "raid6" | "6" | "raid10" | "10",
+        ) => {}
         Some(other) => report.error(Problem::new(
             format!("{place}.level"),
             quoted(other),
@@ -134,22 +150,35 @@ fn raid(array: &Raid, place: &str, report: &mut Report) {
         path(device, format!("{place}.devices.{index}"), report);
     }
     if array.name.is_empty() || array.name.contains('/') {
-        report.error(Problem::new(format!("{place}.name"), quoted(&array.name), "must be a name for /dev/md/"));
+        report.error(Problem::new(
+            format!("{place}.name"),
+            quoted(&array.name),
+            "must be a name for /dev/md/",
+        ));
     }
 }
 
 fn luks(volume: &Luks, place: &str, version: Version, report: &mut Report) {
     if volume.name.is_empty() || volume.name.contains('/') {
-        report.error(Problem::new(format!("{place}.name"), quoted(&volume.name), "must be a name for /dev/mapper/"));
+        report.error(Problem::new(
+            format!("{place}.name"),
+            quoted(&volume.name),
+            "must be a name for /dev/mapper/",
+        ));
     }
     let device = volume.device.as_deref().unwrap_or("");
     path(device, format!("{place}.device"), report);
     if given(&volume.label).is_some_and(|label| label.len() > 47) {
-        report.error(Problem::new(format!("{place}.label"), "a longer label", "must have at most 47 characters"));
+        report.error(Problem::new(
+            format!("{place}.label"),
+            "a longer label",
+            "must have at most 47 characters",
+        ));
     }
     let clevis = volume.clevis.clone().unwrap_or_default();
     check_clevis(&clevis, place, version, report);
-    let uses_clevis = has_pins(&clevis) || clevis.custom.as_ref().is_some_and(|custom| given(&custom.pin).is_some());
+    let uses_clevis =
+        has_pins(&clevis) || clevis.custom.as_ref().is_some_and(|custom| given(&custom.pin).is_some());
     if volume.cex.as_ref().is_some_and(|cex| cex.enabled == Some(true)) {
         let key = volume.key_file.as_ref().is_some_and(|key| given(&key.source).is_some());
         for (other, present) in [("clevis", uses_clevis), ("keyFile", key)] {
@@ -158,9 +187,11 @@ fn luks(volume: &Luks, place: &str, version: Version, report: &mut Report) {
                 report.error(Problem::new(format!("{place}.cex"), "`enabled: true`", rule));
             }
         }
-        report.warning(
-            Problem::new(format!("{place}.cex"), "`enabled: true`", "needs a CEX card, which only s390x machines have"),
-        );
+        report.warning(Problem::new(
+            format!("{place}.cex"),
+            "`enabled: true`",
+            "needs a CEX card, which only s390x machines have",
+        ));
     }
 }
 
@@ -173,10 +204,16 @@ fn has_pins(clevis: &Clevis) -> bool {
 fn check_clevis(clevis: &Clevis, place: &str, version: Version, report: &mut Report) {
     if let Some(custom) = &clevis.custom {
         let (pin, config) = (given(&custom.pin), given(&custom.config));
-        let asks = pin.is_some() || config.is_some() || (version > Version::V3_2 && custom.needs_network == Some(true));
+        let asks = pin.is_some()
+            || config.is_some()
+            || (version > Version::V3_2 && custom.needs_network == Some(true));
         if asks && !matches!(pin, Some("tpm2" | "tang" | "sss")) {
             let found = pin.map_or_else(|| "nothing".to_owned(), quoted);
-            report.error(Problem::new(format!("{place}.clevis.custom.pin"), found, "must be tpm2, tang or sss"));
+            report.error(Problem::new(
+                format!("{place}.clevis.custom.pin"),
+                found,
+                "must be tpm2, tang or sss",
+            ));
         }
         if asks && config.is_none() {
             report.error(Problem::new(format!("{place}.clevis.custom.config"), "nothing", "is required"));
@@ -197,12 +234,17 @@ fn check_clevis(clevis: &Clevis, place: &str, version: Version, report: &mut Rep
 }
 
 fn check_tang(tang: &Tang, place: &str, report: &mut Report) {
-    if !tang.url.as_deref().is_some_and(|url| Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "http" | "https"))) {
+    if !tang
+        .url
+        .as_deref()
+        .is_some_and(|url| Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "http" | "https")))
+    {
         report.error(Problem::new(format!("{place}.url"), "no such URL", "must be an http or https URL"));
     }
     if given(&tang.thumbprint).is_none() {
         report.error(
-            Problem::new(format!("{place}.thumbprint"), "nothing", "is required").hint("tang-show-keys prints it"),
+            Problem::new(format!("{place}.thumbprint"), "nothing", "is required")
+                .hint("tang-show-keys prints it"),
         );
     }
     let advertisement = given(&tang.advertisement);

@@ -12,15 +12,30 @@ pub(super) fn check(config: &Config, report: &mut Report) {
     ignition(config, report);
     let arguments = config.kernel_arguments.clone().unwrap_or_default();
     let mut keys = Keys::default();
-    keys.add("$.kernelArguments.shouldExist", arguments.should_exist.iter().flatten(), String::as_str, report);
-    keys.add("$.kernelArguments.shouldNotExist", arguments.should_not_exist.iter().flatten(), String::as_str, report);
+    keys.add(
+        "$.kernelArguments.shouldExist",
+        arguments.should_exist.iter().flatten(),
+        String::as_str,
+        report,
+    );
+    keys.add(
+        "$.kernelArguments.shouldNotExist",
+        arguments.should_not_exist.iter().flatten(),
+        String::as_str,
+        report,
+    );
     if let Some(passwd) = &config.passwd {
         unique("$.passwd.groups", passwd.groups.iter().flatten(), |group| &group.name, report);
         unique("$.passwd.users", passwd.users.iter().flatten(), |user| &user.name, report);
         for (index, user) in passwd.users.iter().flatten().enumerate() {
             let place = format!("$.passwd.users.{index}");
             unique(&format!("{place}.groups"), user.groups.iter().flatten(), |group| group, report);
-            unique(&format!("{place}.sshAuthorizedKeys"), user.ssh_authorized_keys.iter().flatten(), |key| key, report);
+            unique(
+                &format!("{place}.sshAuthorizedKeys"),
+                user.ssh_authorized_keys.iter().flatten(),
+                |key| key,
+                report,
+            );
         }
     }
     storage(config, report);
@@ -74,7 +89,12 @@ fn storage(config: &Config, report: &mut Report) {
     unique("$.storage.filesystems", storage.filesystems.iter().flatten(), |entry| &entry.device, report);
     unique("$.storage.raid", storage.raid.iter().flatten(), |raid| &raid.name, report);
     for (index, raid) in storage.raid.iter().flatten().enumerate() {
-        unique(&format!("$.storage.raid.{index}.devices"), raid.devices.iter().flatten(), |device| device, report);
+        unique(
+            &format!("$.storage.raid.{index}.devices"),
+            raid.devices.iter().flatten(),
+            |device| device,
+            report,
+        );
     }
     unique("$.storage.luks", storage.luks.iter().flatten(), |luks| &luks.name, report);
     for (index, luks) in storage.luks.iter().flatten().enumerate() {
@@ -125,7 +145,8 @@ impl Keys {
             let key = key.as_ref();
             let here = format!("{place}.{index}");
             if let Some(first) = self.0.get(key) {
-                let shown = if key.starts_with("data:") { "the same data URL".to_owned() } else { quoted(key) };
+                let shown =
+                    if key.starts_with("data:") { "the same data URL".to_owned() } else { quoted(key) };
                 let rule = format!("must not stand twice (first at {first})");
                 report.error(Problem::new(here, shown, rule).hint("merge the two entries into one"));
             } else {

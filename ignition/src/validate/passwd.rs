@@ -63,7 +63,8 @@ fn keys(user: &User, place: &str, report: &mut Report) {
 
 /// A password that is no hash would lock the account, and could be read by everyone who reads the configuration.
 fn hash(hash: Option<&str>, place: String, report: &mut Report) {
-    let looks_like_one = |hash: &str| hash.is_empty() || hash.starts_with(['$', '*', '!', '_']) || hash.len() == 13;
+    let looks_like_one =
+        |hash: &str| hash.is_empty() || hash.starts_with(['$', '*', '!', '_']) || hash.len() == 13;
     if hash.is_some_and(|hash| !looks_like_one(hash)) {
         let rule = "does not look like the hash of a password";
         report.warning(Problem::new(place, "some text", rule).hint("`mkpasswd --method=yescrypt` makes one"));

@@ -38,7 +38,9 @@ pub(super) fn check(config: &Config, version: Version, report: &mut Report) {
         }
     }
     let luks = config.storage.iter().flat_map(|storage| storage.luks.iter().flatten());
-    for (index, resource) in luks.enumerate().filter_map(|(index, luks)| Some((index, luks.key_file.as_ref()?))) {
+    for (index, resource) in
+        luks.enumerate().filter_map(|(index, luks)| Some((index, luks.key_file.as_ref()?)))
+    {
         one(resource, &format!("$.storage.luks.{index}.keyFile"), version, report);
     }
 }
@@ -57,19 +59,23 @@ fn timeouts(ignition: &Ignition, report: &mut Report) {
 
 fn proxies(ignition: &Ignition, report: &mut Report) {
     let Some(proxy) = &ignition.proxy else { return };
-    for (name, value, plain) in [("httpProxy", &proxy.http_proxy, true), ("httpsProxy", &proxy.https_proxy, false)] {
+    for (name, value, plain) in
+        [("httpProxy", &proxy.http_proxy, true), ("httpsProxy", &proxy.https_proxy, false)]
+    {
         let Some(value) = value.as_deref() else { continue };
         let place = format!("$.ignition.proxy.{name}");
         match urls::scheme(value).as_deref() {
             Some("https") => {}
             Some("http") if plain => {}
-            Some("http") => report.warning(
-                Problem::new(place, shown(value), "is reached without encryption")
-                    .hint("the names of the hosts that are asked for can be read on the way; use an https proxy"),
-            ),
+            Some("http") => {
+                report.warning(Problem::new(place, shown(value), "is reached without encryption").hint(
+                    "the names of the hosts that are asked for can be read on the way; use an https proxy",
+                ))
+            }
             Some(_) => report.error(Problem::new(place, shown(value), "must be an http or https URL")),
             None => report.error(
-                Problem::new(place, "no URL", "must be an http or https URL").hint("for example http://proxy:3128"),
+                Problem::new(place, "no URL", "must be an http or https URL")
+                    .hint("for example http://proxy:3128"),
             ),
         }
     }
@@ -85,7 +91,11 @@ fn one(resource: &Resource, path: &str, version: Version, report: &mut Report) {
     if let Some(source) = given(&resource.source)
         && let Err(rule) = urls::check(source, version)
     {
-        let hint = if is_data_url(source) { "RFC 2397: data:,text or data:;base64,bytes" } else { "put the file on a web server" };
+        let hint = if is_data_url(source) {
+            "RFC 2397: data:,text or data:;base64,bytes"
+        } else {
+            "put the file on a web server"
+        };
         report.error(Problem::new(format!("{path}.source"), shown(source), rule).hint(hint));
     }
     if let Some(other) = given(&resource.compression).filter(|name| *name != "gzip") {
@@ -99,7 +109,11 @@ fn check_hash(resource: &Resource, path: &str, version: Version, report: &mut Re
     let place = || format!("{path}.verification.hash");
     let Some(hash) = hash_of(resource.verification.as_ref()) else {
         if resource.verification.as_ref().is_some_and(|verification| verification.hash.is_some()) {
-            report.error(Problem::new(place(), "an empty hash", "must be sha256-… or sha512-…, or be left out"));
+            report.error(Problem::new(
+                place(),
+                "an empty hash",
+                "must be sha256-… or sha512-…, or be left out",
+            ));
         }
         return;
     };

@@ -99,7 +99,9 @@ fn links(storage: &Storage, report: &mut Report) {
         }
         if directories.contains(hard_target(link, target).as_str()) {
             let rule = "must not be a directory: a directory has one path only";
-            report.error(Problem::new(format!("{place}.target"), quoted(target), rule).hint("leave `hard` out"));
+            report.error(
+                Problem::new(format!("{place}.target"), quoted(target), rule).hint("leave `hard` out"),
+            );
         }
         hard_link_owner(link, &place, report);
     }
@@ -122,7 +124,10 @@ fn hard_target(link: &Link, target: &str) -> String {
 fn hard_link_owner(link: &Link, place: &str, report: &mut Report) {
     let user = link.user.clone().unwrap_or_default();
     let group = link.group.clone().unwrap_or_default();
-    for (name, set) in [("user", user.id.is_some() || user.name.is_some()), ("group", group.id.is_some() || group.name.is_some())] {
+    for (name, set) in [
+        ("user", user.id.is_some() || user.name.is_some()),
+        ("group", group.id.is_some() || group.name.is_some()),
+    ] {
         if set {
             let rule = "has no effect: a hard link has the owner of its target";
             report.warning(Problem::new(format!("{place}.{name}"), "an owner", rule));
@@ -143,8 +148,12 @@ fn mode(mode: Option<i64>, place: &str, report: &mut Report) {
         report.warning(Problem::new(place, format!("{mode} (octal {mode:o})"), rule));
     } else if matches!(mode, 644 | 755 | 600 | 700 | 640 | 400 | 440 | 750 | 744 | 777) {
         report.warning(
-            Problem::new(place, format!("{mode} (octal {mode:o})"), "looks like an octal mode written as a decimal number")
-                .hint("JSON has decimal numbers: 420 is 0644, 384 is 0600, 493 is 0755"),
+            Problem::new(
+                place,
+                format!("{mode} (octal {mode:o})"),
+                "looks like an octal mode written as a decimal number",
+            )
+            .hint("JSON has decimal numbers: 420 is 0644, 384 is 0600, 493 is 0755"),
         );
     }
 }

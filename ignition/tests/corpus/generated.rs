@@ -9,9 +9,16 @@ use super::{Case, versioned};
 
 const COUNT: u64 = 160;
 const VERSIONS: &[&str] = &["3.0.0", "3.1.0", "3.2.0", "3.3.0"];
-const FOLDERS: &[&str] = &["/etc", "/etc/app", "/etc/app/conf.d", "/var/lib/app", "/opt/deep/er/est", "/etc/link", "/home"];
+const FOLDERS: &[&str] =
+    &["/etc", "/etc/app", "/etc/app/conf.d", "/var/lib/app", "/opt/deep/er/est", "/etc/link", "/home"];
 const NAMES: &[&str] = &["a", "b.conf", "c-d", "e_f", "motd", "file with space"];
-const TEXTS: &[&str] = &["data:,", "data:,text", "data:,line%0A", "data:;base64,AAECAwQ=", "data:text/plain;charset=utf-8,x%2Fy"];
+const TEXTS: &[&str] = &[
+    "data:,",
+    "data:,text",
+    "data:,line%0A",
+    "data:;base64,AAECAwQ=",
+    "data:text/plain;charset=utf-8,x%2Fy",
+];
 const WRONG: &[&str] = &["data:,%", "ftp://a/b", "data:;base64,*"];
 const WORDS: &[&str] = &["alpha", "beta", "gamma", "delta"];
 
@@ -106,13 +113,16 @@ fn unit(random: &mut StdRng) -> Value {
     let word = pick(random, WORDS);
     let mut entry = json!({"name": format!("{word}{}.service", random.random_range(0..10))});
     if random.random_bool(0.7) {
-        entry["contents"] = json!(format!("[Unit]\nDescription={word}\n\n[Install]\nWantedBy={word}.target multi-user.target\n"));
+        entry["contents"] = json!(format!(
+            "[Unit]\nDescription={word}\n\n[Install]\nWantedBy={word}.target multi-user.target\n"
+        ));
     }
     if random.random_bool(0.6) {
         entry["enabled"] = json!(random.random_bool(0.7));
     }
     if random.random_bool(0.3) {
-        entry["dropins"] = json!([{"name": format!("{word}.conf"), "contents": "[Service]\nRestart=always\n"}]);
+        entry["dropins"] =
+            json!([{"name": format!("{word}.conf"), "contents": "[Service]\nRestart=always\n"}]);
     }
     if random.random_bool(0.1) {
         entry["mask"] = json!(true);

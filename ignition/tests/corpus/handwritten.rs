@@ -12,8 +12,10 @@ pub fn cases() -> Vec<Case> {
                 // Every value at the latest version; at earlier ones a third of them, another third each.
                 let rotation = version.as_bytes()[2] as usize;
                 if version == "3.3.0" || index % 3 == rotation % 3 {
-                    let case = Case::new(format!("{group}-{index}-{version}"), &versioned(version, make(value)));
-                    let untargeted = group == "nodes" && value["links"][0]["target"].as_str().unwrap_or("").is_empty();
+                    let case =
+                        Case::new(format!("{group}-{index}-{version}"), &versioned(version, make(value)));
+                    let untargeted =
+                        group == "nodes" && value["links"][0]["target"].as_str().unwrap_or("").is_empty();
                     let differs = untargeted && value["links"].is_array() && version != "3.3.0";
                     cases.push(Case { differs: differs.then_some(NO_TARGET), ..case });
                 }
@@ -32,7 +34,11 @@ type Group = (&'static str, fn(&Value) -> Value, Vec<Value>);
 fn groups() -> Vec<Group> {
     vec![
         ("file", |v| json!({"storage": {"files": [v]}}), files()),
-        ("source", |v| json!({"storage": {"files": [{"path": "/etc/a", "contents": {"source": v}}]}}), sources()),
+        (
+            "source",
+            |v| json!({"storage": {"files": [{"path": "/etc/a", "contents": {"source": v}}]}}),
+            sources(),
+        ),
         ("resource", |v| json!({"storage": {"files": [{"path": "/etc/a", "contents": v}]}}), resources()),
         ("merge", |v| json!({"ignition": {"config": v}}), references()),
         ("ignition", |v| json!({"ignition": v}), ignition()),
@@ -77,16 +83,60 @@ fn files() -> Vec<Value> {
 
 fn sources() -> Vec<Value> {
     list(json!([
-        "data:,", "data:,hello", "data:,hello%20world%0A", "data:,a b", "data:,%2", "data:,%zz", "data:;base64,", "data:;base64,aGk=",
-        "data:;base64,aGk", "data:;base64,aGk*", "data:;base64,aG\nk=", "data:text/plain,a", "data:text/plain;charset=utf-8,a",
-        "data:text/plain;charset=\"utf-8\",a", "data:text/plain;charset=utf-8;base64,aGk=", "data:;charset=utf-8,a",
-        "data:application/octet-stream;base64,AAEC", "data:x-own/type,a", "data:what/ever,a", "data:text,a", "data:", "data",
-        "data:text/plain;base64;a=b,aGk=", "data:;BASE64,aGk=", "data:,a#b", "data:,a?b=c&d", "data:,a[b]", "data:,{\"a\":1}",
-        "data:,%C3%BC", "data:image/png;base64,iVBORw0KGgo=", "data:;base64,aGl=", "data:;a=,x", "data:;=a,x", "data:,a%00b",
-        "ftp://a/b", "file:///etc/passwd", "/etc/passwd", "a", "://", "http://a.example/b", "https://a.example/b?c=d#e",
-        "HTTPS://a.example/b", "tftp://a.example/b", "s3://bucket/key", "s3://bucket/key?versionId=1", "s3://bucket/key?versionId=",
-        "gs://bucket/object", "oem:///a", "arn:aws:s3:::bucket/key", "http://[::1]:80/a", "http://a.example:port/b", "http://a b/c",
-        "http://a.example/%zz", "https://user:secret@a.example/b",
+        "data:,",
+        "data:,hello",
+        "data:,hello%20world%0A",
+        "data:,a b",
+        "data:,%2",
+        "data:,%zz",
+        "data:;base64,",
+        "data:;base64,aGk=",
+        "data:;base64,aGk",
+        "data:;base64,aGk*",
+        "data:;base64,aG\nk=",
+        "data:text/plain,a",
+        "data:text/plain;charset=utf-8,a",
+        "data:text/plain;charset=\"utf-8\",a",
+        "data:text/plain;charset=utf-8;base64,aGk=",
+        "data:;charset=utf-8,a",
+        "data:application/octet-stream;base64,AAEC",
+        "data:x-own/type,a",
+        "data:what/ever,a",
+        "data:text,a",
+        "data:",
+        "data",
+        "data:text/plain;base64;a=b,aGk=",
+        "data:;BASE64,aGk=",
+        "data:,a#b",
+        "data:,a?b=c&d",
+        "data:,a[b]",
+        "data:,{\"a\":1}",
+        "data:,%C3%BC",
+        "data:image/png;base64,iVBORw0KGgo=",
+        "data:;base64,aGl=",
+        "data:;a=,x",
+        "data:;=a,x",
+        "data:,a%00b",
+        "ftp://a/b",
+        "file:///etc/passwd",
+        "/etc/passwd",
+        "a",
+        "://",
+        "http://a.example/b",
+        "https://a.example/b?c=d#e",
+        "HTTPS://a.example/b",
+        "tftp://a.example/b",
+        "s3://bucket/key",
+        "s3://bucket/key?versionId=1",
+        "s3://bucket/key?versionId=",
+        "gs://bucket/object",
+        "oem:///a",
+        "arn:aws:s3:::bucket/key",
+        "http://[::1]:80/a",
+        "http://a.example:port/b",
+        "http://a b/c",
+        "http://a.example/%zz",
+        "https://user:secret@a.example/b",
     ]))
 }
 
@@ -173,27 +223,45 @@ fn disks() -> Vec<Value> {
     let guid = "01234567-89AB-CDEF-EDCB-A98765432101";
     let p = |partitions: Value| json!({"device": "/dev/vda", "partitions": partitions});
     vec![
-        json!({"device": "/dev/vda"}), json!({"device": ""}), json!({"device": "vda"}), json!({"device": "/dev/vda", "wipeTable": true}),
-        p(json!([{"number": 1}])), p(json!([{"label": "a"}])), p(json!([{}])), p(json!([{"number": 1}, {"number": 1}])),
-        p(json!([{"label": "a"}, {"label": "a"}])), p(json!([{"number": 1, "label": "a"}, {"number": 2, "label": "a"}])),
-        p(json!([{"number": 1, "label": "a:b"}])), p(json!([{"number": 1, "label": "a".repeat(36)}])), p(json!([{"number": 1, "label": "a".repeat(37)}])),
-        p(json!([{"number": 1, "guid": guid, "typeGuid": guid}])), p(json!([{"number": 1, "guid": "x"}])), p(json!([{"number": 1, "typeGuid": "x"}])),
-        p(json!([{"number": 1, "guid": ""}])), p(json!([{"number": 1, "shouldExist": false}])),
-        p(json!([{"number": 1, "shouldExist": false, "label": "a"}])), p(json!([{"number": 1, "shouldExist": false, "sizeMiB": 1}])),
+        json!({"device": "/dev/vda"}),
+        json!({"device": ""}),
+        json!({"device": "vda"}),
+        json!({"device": "/dev/vda", "wipeTable": true}),
+        p(json!([{"number": 1}])),
+        p(json!([{"label": "a"}])),
+        p(json!([{}])),
+        p(json!([{"number": 1}, {"number": 1}])),
+        p(json!([{"label": "a"}, {"label": "a"}])),
+        p(json!([{"number": 1, "label": "a"}, {"number": 2, "label": "a"}])),
+        p(json!([{"number": 1, "label": "a:b"}])),
+        p(json!([{"number": 1, "label": "a".repeat(36)}])),
+        p(json!([{"number": 1, "label": "a".repeat(37)}])),
+        p(json!([{"number": 1, "guid": guid, "typeGuid": guid}])),
+        p(json!([{"number": 1, "guid": "x"}])),
+        p(json!([{"number": 1, "typeGuid": "x"}])),
+        p(json!([{"number": 1, "guid": ""}])),
+        p(json!([{"number": 1, "shouldExist": false}])),
+        p(json!([{"number": 1, "shouldExist": false, "label": "a"}])),
+        p(json!([{"number": 1, "shouldExist": false, "sizeMiB": 1}])),
         p(json!([{"number": 1, "shouldExist": false, "wipePartitionEntry": true}])),
         p(json!([{"number": 1, "startMiB": 1, "sizeMiB": 10}, {"number": 2, "startMiB": 11, "sizeMiB": 10}])),
         p(json!([{"number": 1, "startMiB": 1, "sizeMiB": 10}, {"number": 2, "startMiB": 10, "sizeMiB": 10}])),
         p(json!([{"number": 1, "startMiB": 1, "sizeMiB": 0}, {"number": 2, "startMiB": 1, "sizeMiB": 10}])),
         p(json!([{"number": 1, "startMiB": 0, "sizeMiB": 10}, {"number": 2, "startMiB": 0, "sizeMiB": 10}])),
         p(json!([{"number": 1, "startMiB": 5, "sizeMiB": 20}, {"number": 2, "startMiB": 7, "sizeMiB": 1}])),
-        p(json!([{"number": 1, "resize": true}])), p(json!([{"number": 1}, {"label": "b"}])), p(json!([{"label": ""}])),
+        p(json!([{"number": 1, "resize": true}])),
+        p(json!([{"number": 1}, {"label": "b"}])),
+        p(json!([{"label": ""}])),
     ]
 }
 
 fn raid() -> Vec<Value> {
     let d = json!(["/dev/a", "/dev/b"]);
     let mut cases = Vec::new();
-    for level in ["linear", "raid0", "0", "stripe", "raid1", "1", "mirror", "raid4", "raid5", "6", "raid10", "raid7", ""] {
+    for level in [
+        "linear", "raid0", "0", "stripe", "raid1", "1", "mirror", "raid4", "raid5", "6", "raid10", "raid7",
+        "",
+    ] {
         cases.push(json!({"name": "md", "level": level, "devices": d}));
     }
     cases.extend([
@@ -208,12 +276,20 @@ fn raid() -> Vec<Value> {
 fn filesystems() -> Vec<Value> {
     let f = |format: &str, label: usize| json!({"device": "/dev/vda1", "format": format, "label": "l".repeat(label)});
     let mut cases = vec![
-        json!({"device": "/dev/vda1"}), json!({"device": "vda1", "format": "ext4"}), json!({"device": "/dev/vda1", "format": ""}),
-        json!({"device": "/dev/vda1", "path": "/var"}), json!({"device": "/dev/vda1", "label": "a"}), json!({"device": "/dev/vda1", "uuid": "a"}),
-        json!({"device": "/dev/vda1", "wipeFilesystem": true}), json!({"device": "/dev/vda1", "wipeFilesystem": false}),
-        json!({"device": "/dev/vda1", "options": ["a"]}), json!({"device": "/dev/vda1", "mountOptions": ["a"]}),
-        json!({"device": "/dev/vda1", "format": "ext3"}), json!({"device": "/dev/vda1", "format": "none"}),
-        json!({"device": "/dev/vda1", "format": "ext4", "path": "var"}), json!({"device": "/dev/vda1", "format": "ext4", "path": "/var/../a"}),
+        json!({"device": "/dev/vda1"}),
+        json!({"device": "vda1", "format": "ext4"}),
+        json!({"device": "/dev/vda1", "format": ""}),
+        json!({"device": "/dev/vda1", "path": "/var"}),
+        json!({"device": "/dev/vda1", "label": "a"}),
+        json!({"device": "/dev/vda1", "uuid": "a"}),
+        json!({"device": "/dev/vda1", "wipeFilesystem": true}),
+        json!({"device": "/dev/vda1", "wipeFilesystem": false}),
+        json!({"device": "/dev/vda1", "options": ["a"]}),
+        json!({"device": "/dev/vda1", "mountOptions": ["a"]}),
+        json!({"device": "/dev/vda1", "format": "ext3"}),
+        json!({"device": "/dev/vda1", "format": "none"}),
+        json!({"device": "/dev/vda1", "format": "ext4", "path": "var"}),
+        json!({"device": "/dev/vda1", "format": "ext4", "path": "/var/../a"}),
         json!({"device": "/dev/vda1", "format": "ext4", "path": "/", "options": ["a", "a"], "mountOptions": ["b", "b"]}),
         json!({"device": "/dev/vda1", "format": "ext4", "path": ""}),
     ];
@@ -231,14 +307,25 @@ fn luks() -> Vec<Value> {
     };
     let tang = json!({"url": "http://tang.example", "thumbprint": "x"});
     vec![
-        l(json!({})), json!({"name": "data"}), json!({"name": "a/b", "device": "/dev/vda1"}), json!({"name": "a", "device": "vda1"}),
-        l(json!({"label": "a".repeat(47)})), l(json!({"label": "a".repeat(48)})), l(json!({"keyFile": {"source": "data:,key"}})),
-        l(json!({"keyFile": {"source": "x://key"}})), l(json!({"keyFile": {"source": "data:,key", "compression": "zip"}})),
-        l(json!({"clevis": {"tpm2": true}})), l(json!({"clevis": {"tang": [tang], "threshold": 1}})),
-        l(json!({"clevis": {"tang": [{"url": "ftp://a", "thumbprint": "x"}]}})), l(json!({"clevis": {"tang": [{"url": "http://a"}]}})),
-        l(json!({"clevis": {"tang": [{"url": "", "thumbprint": "x"}]}})), l(json!({"clevis": {"tang": [tang, tang]}})),
-        l(json!({"clevis": {"custom": {"pin": "sss", "config": "{}"}}})), l(json!({"clevis": {"custom": {"pin": "x", "config": "{}"}}})),
-        l(json!({"clevis": {"custom": {"pin": "tang", "config": ""}}})), l(json!({"clevis": {"custom": {"pin": "tang", "config": "{}"}, "tpm2": true}})),
+        l(json!({})),
+        json!({"name": "data"}),
+        json!({"name": "a/b", "device": "/dev/vda1"}),
+        json!({"name": "a", "device": "vda1"}),
+        l(json!({"label": "a".repeat(47)})),
+        l(json!({"label": "a".repeat(48)})),
+        l(json!({"keyFile": {"source": "data:,key"}})),
+        l(json!({"keyFile": {"source": "x://key"}})),
+        l(json!({"keyFile": {"source": "data:,key", "compression": "zip"}})),
+        l(json!({"clevis": {"tpm2": true}})),
+        l(json!({"clevis": {"tang": [tang], "threshold": 1}})),
+        l(json!({"clevis": {"tang": [{"url": "ftp://a", "thumbprint": "x"}]}})),
+        l(json!({"clevis": {"tang": [{"url": "http://a"}]}})),
+        l(json!({"clevis": {"tang": [{"url": "", "thumbprint": "x"}]}})),
+        l(json!({"clevis": {"tang": [tang, tang]}})),
+        l(json!({"clevis": {"custom": {"pin": "sss", "config": "{}"}}})),
+        l(json!({"clevis": {"custom": {"pin": "x", "config": "{}"}}})),
+        l(json!({"clevis": {"custom": {"pin": "tang", "config": ""}}})),
+        l(json!({"clevis": {"custom": {"pin": "tang", "config": "{}"}, "tpm2": true}})),
         l(json!({"options": ["--verbose", "--verbose"], "uuid": "x", "wipeVolume": true})),
     ]
 }
@@ -247,20 +334,48 @@ fn units() -> Vec<Value> {
     let c = |text: &str| json!([{"name": "a.service", "contents": text}]);
     let e = |text: &str| json!([{"name": "a.service", "enabled": true, "contents": text}]);
     vec![
-        json!([{"name": "a.service"}]), json!([{"name": "a"}]), json!([{"name": ""}]), json!([{"name": "a.txt"}]), json!([{"name": "a.socket", "enabled": false}]),
-        json!([{"name": "a.service"}, {"name": "a.service"}]), json!([{"name": "a.service", "mask": true}]), json!([{"name": "known.service", "mask": true}]),
-        json!([{"name": "a.service", "mask": true, "contents": "[Unit]\n"}]), json!([{"name": "masked.service", "mask": false}]),
-        json!([{"name": "known.service", "enabled": true}]), json!([{"name": "on.service", "enabled": false}]), json!([{"name": "known.service", "enabled": false}]),
-        c(""), c("[Unit]\nDescription=a\n"), c("[Unit\n"), c("[Unit]x\n"), c("Foo=bar\n"), c("nonsense"), c("[Unit]\nnonsense\n"), c("[Unit]\nnonsense"),
-        c("# c\n[Unit]\n; c\nA=b\\\n c\n\nB=c"), c("[Unit]\nA=b \\\n# no comment\nC=d\n"), c("\n\n[Unit]\r\nA=b\r\n"), c("[Service]\nExecStart=/bin/sh -c '[ a ]'\n"),
-        c(&format!("[Unit]\nDescription={}\n", "a".repeat(3000))), c("[Unit] \nA = b\n"), c("x [Unit]\nA=b\n"), c("[]\nA=b\n"), c("[Unit]\n=b\n"),
-        e("[Unit]\n[Install]\nWantedBy=multi-user.target\n"), e("[Unit]\nDescription=a\n"), e("[Install]\nAlias=b.service\nRequiredBy=c.target\n"),
+        json!([{"name": "a.service"}]),
+        json!([{"name": "a"}]),
+        json!([{"name": ""}]),
+        json!([{"name": "a.txt"}]),
+        json!([{"name": "a.socket", "enabled": false}]),
+        json!([{"name": "a.service"}, {"name": "a.service"}]),
+        json!([{"name": "a.service", "mask": true}]),
+        json!([{"name": "known.service", "mask": true}]),
+        json!([{"name": "a.service", "mask": true, "contents": "[Unit]\n"}]),
+        json!([{"name": "masked.service", "mask": false}]),
+        json!([{"name": "known.service", "enabled": true}]),
+        json!([{"name": "on.service", "enabled": false}]),
+        json!([{"name": "known.service", "enabled": false}]),
+        c(""),
+        c("[Unit]\nDescription=a\n"),
+        c("[Unit\n"),
+        c("[Unit]x\n"),
+        c("Foo=bar\n"),
+        c("nonsense"),
+        c("[Unit]\nnonsense\n"),
+        c("[Unit]\nnonsense"),
+        c("# c\n[Unit]\n; c\nA=b\\\n c\n\nB=c"),
+        c("[Unit]\nA=b \\\n# no comment\nC=d\n"),
+        c("\n\n[Unit]\r\nA=b\r\n"),
+        c("[Service]\nExecStart=/bin/sh -c '[ a ]'\n"),
+        c(&format!("[Unit]\nDescription={}\n", "a".repeat(3000))),
+        c("[Unit] \nA = b\n"),
+        c("x [Unit]\nA=b\n"),
+        c("[]\nA=b\n"),
+        c("[Unit]\n=b\n"),
+        e("[Unit]\n[Install]\nWantedBy=multi-user.target\n"),
+        e("[Unit]\nDescription=a\n"),
+        e("[Install]\nAlias=b.service\nRequiredBy=c.target\n"),
         json!([{"name": "t@.service", "contents": "[Unit]\n[Install]\nWantedBy=a.target\n"}, {"name": "t@1.service", "enabled": true}, {"name": "t@2.service", "enabled": true}]),
-        json!([{"name": "known@x.service", "enabled": true}]), json!([{"name": "known@.service", "enabled": true}]),
+        json!([{"name": "known@x.service", "enabled": true}]),
+        json!([{"name": "known@.service", "enabled": true}]),
         json!([{"name": "t@.service", "contents": "[Unit]\n"}, {"name": "t@1.service", "enabled": true}]),
         json!([{"name": "a.service", "dropins": [{"name": "1.conf", "contents": "[Unit]\nA=b\n"}, {"name": "2.conf"}]}]),
-        json!([{"name": "a.service", "dropins": [{"name": "1.txt", "contents": "[Unit]\n"}]}]), json!([{"name": "a.service", "dropins": [{"name": "1.conf"}, {"name": "1.conf"}]}]),
-        json!([{"name": "a.service", "dropins": [{"name": "1.conf", "contents": "[Unit"}]}]), json!([{"name": "a.service", "dropins": [{"name": "1.conf", "contents": ""}]}]),
+        json!([{"name": "a.service", "dropins": [{"name": "1.txt", "contents": "[Unit]\n"}]}]),
+        json!([{"name": "a.service", "dropins": [{"name": "1.conf"}, {"name": "1.conf"}]}]),
+        json!([{"name": "a.service", "dropins": [{"name": "1.conf", "contents": "[Unit"}]}]),
+        json!([{"name": "a.service", "dropins": [{"name": "1.conf", "contents": ""}]}]),
         json!([{"name": "a.service", "enabled": true}, {"name": "b.timer", "enabled": false}, {"name": "c.mount", "contents": "[Mount]\nWhat=/dev/a\nWhere=/c\n"}]),
         json!([{"name": "also.service", "enabled": true, "contents": "[Install]\nWantedBy=a.target\nAlso=known.service\n"}]),
         json!([{"name": "known.service", "enabled": true, "dropins": [{"name": "5.conf", "contents": "[Service]\nEnvironment=A=b\n"}]}]),
@@ -317,14 +432,35 @@ fn whole() -> Vec<Value> {
 /// Texts that are no object of a known version.
 fn texts() -> Vec<Case> {
     let texts = [
-        "", " ", "{", "[]", "null", "1", "\"a\"", "{}", "#cloud-config", "#!/bin/sh", "<html>", "{\"ignition\": {}}", "{\"ignition\": null}",
-        "{\"ignition\": {\"version\": \"\"}}", "{\"ignition\": {\"version\": \"2.3.0\"}}", "{\"ignition\": {\"version\": \"3.6.0\"}}",
-        "{\"ignition\": {\"version\": \"3.3\"}}", "{\"ignition\": {\"version\": \"x\"}}", "{\"ignition\": {\"version\": 3}}",
-        "{\"ignition\": {\"version\": \"3.3.0-experimental\"}}", "{\"ignition\": {\"version\": \"3.3.0\"}} x", "{\"ignition\": {\"version\": \"3.3.0\"},}",
-        "{\"ignition\": {\"version\": \"1.0.0\"}}", "{\"ignition\": {\"version\": \"3.3.0\"}, \"storage\": {\"files\": [1]}}",
+        "",
+        " ",
+        "{",
+        "[]",
+        "null",
+        "1",
+        "\"a\"",
+        "{}",
+        "#cloud-config",
+        "#!/bin/sh",
+        "<html>",
+        "{\"ignition\": {}}",
+        "{\"ignition\": null}",
+        "{\"ignition\": {\"version\": \"\"}}",
+        "{\"ignition\": {\"version\": \"2.3.0\"}}",
+        "{\"ignition\": {\"version\": \"3.6.0\"}}",
+        "{\"ignition\": {\"version\": \"3.3\"}}",
+        "{\"ignition\": {\"version\": \"x\"}}",
+        "{\"ignition\": {\"version\": 3}}",
+        "{\"ignition\": {\"version\": \"3.3.0-experimental\"}}",
+        "{\"ignition\": {\"version\": \"3.3.0\"}} x",
+        "{\"ignition\": {\"version\": \"3.3.0\"},}",
+        "{\"ignition\": {\"version\": \"1.0.0\"}}",
+        "{\"ignition\": {\"version\": \"3.3.0\"}, \"storage\": {\"files\": [1]}}",
     ];
     let cases = texts.iter().enumerate();
-    cases.map(|(index, text)| Case { name: format!("text-{index}"), text: (*text).to_owned(), differs: None }).collect()
+    cases
+        .map(|(index, text)| Case { name: format!("text-{index}"), text: (*text).to_owned(), differs: None })
+        .collect()
 }
 
 /// Where we mean to differ, each with its reason.
@@ -332,31 +468,89 @@ fn differences() -> Vec<Case> {
     let three = |value: Value| versioned("3.3.0", value);
     let cases: Vec<(&'static str, Value)> = vec![
         ("a name is required of everything that is made by its name", json!({"passwd": {"users": [{}]}})),
-        ("a name is required of everything that is made by its name", json!({"storage": {"luks": [{"device": "/dev/a"}]}})),
-        ("the name of an account that no program accepts is refused before the disk is touched", json!({"passwd": {"users": [{"name": "a:b"}]}})),
-        ("the name of an account that no program accepts is refused before the disk is touched", json!({"passwd": {"groups": [{"name": "-a"}]}})),
-        ("a field of passwd with a colon is refused before the disk is touched", json!({"passwd": {"users": [{"name": "a", "gecos": "a:b"}]}})),
-        ("a field of passwd with a colon is refused before the disk is touched", json!({"passwd": {"users": [{"name": "a", "passwordHash": "a:b"}]}})),
-        ("a home or shell that useradd does not accept is refused before the disk is touched", json!({"passwd": {"users": [{"name": "a", "homeDir": "home"}]}})),
-        ("a home or shell that useradd does not accept is refused before the disk is touched", json!({"passwd": {"users": [{"name": "a", "shell": "sh"}]}})),
-        ("an id that no account can have is refused before the disk is touched", json!({"passwd": {"users": [{"name": "a", "uid": -1}]}})),
-        ("an id that no account can have is refused before the disk is touched", json!({"storage": {"files": [{"path": "/a", "user": {"id": -1}}]}})),
+        (
+            "a name is required of everything that is made by its name",
+            json!({"storage": {"luks": [{"device": "/dev/a"}]}}),
+        ),
+        (
+            "the name of an account that no program accepts is refused before the disk is touched",
+            json!({"passwd": {"users": [{"name": "a:b"}]}}),
+        ),
+        (
+            "the name of an account that no program accepts is refused before the disk is touched",
+            json!({"passwd": {"groups": [{"name": "-a"}]}}),
+        ),
+        (
+            "a field of passwd with a colon is refused before the disk is touched",
+            json!({"passwd": {"users": [{"name": "a", "gecos": "a:b"}]}}),
+        ),
+        (
+            "a field of passwd with a colon is refused before the disk is touched",
+            json!({"passwd": {"users": [{"name": "a", "passwordHash": "a:b"}]}}),
+        ),
+        (
+            "a home or shell that useradd does not accept is refused before the disk is touched",
+            json!({"passwd": {"users": [{"name": "a", "homeDir": "home"}]}}),
+        ),
+        (
+            "a home or shell that useradd does not accept is refused before the disk is touched",
+            json!({"passwd": {"users": [{"name": "a", "shell": "sh"}]}}),
+        ),
+        (
+            "an id that no account can have is refused before the disk is touched",
+            json!({"passwd": {"users": [{"name": "a", "uid": -1}]}}),
+        ),
+        (
+            "an id that no account can have is refused before the disk is touched",
+            json!({"storage": {"files": [{"path": "/a", "user": {"id": -1}}]}}),
+        ),
         ("a negative time has no meaning", json!({"ignition": {"timeouts": {"httpTotal": -1}}})),
         ("a file cannot replace the root directory", json!({"storage": {"files": [{"path": "/"}]}})),
         ("nothing can lie below a file", json!({"storage": {"files": [{"path": "/a"}, {"path": "/a/b"}]}})),
-        ("a unit at the path of a file would hide it (spec 3.4 and later refuse it in every version)",
-            json!({"storage": {"files": [{"path": "/etc/systemd/system/a.service"}]}, "systemd": {"units": [{"name": "a.service", "contents": "[Unit]\n"}]}})),
-        ("a hash of other characters than hex digits matches nothing", json!({"storage": {"files": [{"path": "/a", "contents": {"source": "data:,a", "verification": {"hash": format!("sha512-{}", "z".repeat(128))}}}]}})),
-        ("a header's name with a space cannot be sent", json!({"storage": {"files": [{"path": "/a", "contents": {"source": "http://a/b", "httpHeaders": [{"name": "a b", "value": "c"}]}}]}})),
-        ("a unit's name is no path", json!({"systemd": {"units": [{"name": "../a.service", "contents": "[Unit]\n"}]}})),
-        ("a unit's name is no path", json!({"systemd": {"units": [{"name": "a.service", "dropins": [{"name": "../a.conf"}]}]}})),
-        ("GPT has 128 entries; a number beyond them fails in the disks stage", json!({"storage": {"disks": [{"device": "/dev/a", "partitions": [{"number": 129}]}]}})),
-        ("a negative size fails in the disks stage", json!({"storage": {"disks": [{"device": "/dev/a", "partitions": [{"number": 1, "sizeMiB": -1}]}]}})),
-        ("shouldExist: false beside a partition without a number (2.15 lifted the restriction in every version)",
-            json!({"storage": {"disks": [{"device": "/dev/a", "partitions": [{"number": 1, "shouldExist": false}, {"label": "b"}]}]}})),
-        ("a null where a value is required is not the empty value", json!({"passwd": {"users": [{"name": null}]}})),
-        ("keys are matched as they are written, so Users is an unknown key (a warning)", json!({"passwd": {"Users": [{"name": 1}]}})),
-        ("an array's name is part of a path in /dev/md", json!({"storage": {"raid": [{"name": "a/b", "level": "1", "devices": ["/dev/a"]}]}})),
+        (
+            "a unit at the path of a file would hide it (spec 3.4 and later refuse it in every version)",
+            json!({"storage": {"files": [{"path": "/etc/systemd/system/a.service"}]}, "systemd": {"units": [{"name": "a.service", "contents": "[Unit]\n"}]}}),
+        ),
+        (
+            "a hash of other characters than hex digits matches nothing",
+            json!({"storage": {"files": [{"path": "/a", "contents": {"source": "data:,a", "verification": {"hash": format!("sha512-{}", "z".repeat(128))}}}]}}),
+        ),
+        (
+            "a header's name with a space cannot be sent",
+            json!({"storage": {"files": [{"path": "/a", "contents": {"source": "http://a/b", "httpHeaders": [{"name": "a b", "value": "c"}]}}]}}),
+        ),
+        (
+            "a unit's name is no path",
+            json!({"systemd": {"units": [{"name": "../a.service", "contents": "[Unit]\n"}]}}),
+        ),
+        (
+            "a unit's name is no path",
+            json!({"systemd": {"units": [{"name": "a.service", "dropins": [{"name": "../a.conf"}]}]}}),
+        ),
+        (
+            "GPT has 128 entries; a number beyond them fails in the disks stage",
+            json!({"storage": {"disks": [{"device": "/dev/a", "partitions": [{"number": 129}]}]}}),
+        ),
+        (
+            "a negative size fails in the disks stage",
+            json!({"storage": {"disks": [{"device": "/dev/a", "partitions": [{"number": 1, "sizeMiB": -1}]}]}}),
+        ),
+        (
+            "shouldExist: false beside a partition without a number (2.15 lifted the restriction in every version)",
+            json!({"storage": {"disks": [{"device": "/dev/a", "partitions": [{"number": 1, "shouldExist": false}, {"label": "b"}]}]}}),
+        ),
+        (
+            "a null where a value is required is not the empty value",
+            json!({"passwd": {"users": [{"name": null}]}}),
+        ),
+        (
+            "keys are matched as they are written, so Users is an unknown key (a warning)",
+            json!({"passwd": {"Users": [{"name": 1}]}}),
+        ),
+        (
+            "an array's name is part of a path in /dev/md",
+            json!({"storage": {"raid": [{"name": "a/b", "level": "1", "devices": ["/dev/a"]}]}}),
+        ),
     ];
     let named = cases.into_iter().enumerate();
     named

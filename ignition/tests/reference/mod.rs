@@ -2,6 +2,7 @@
 //!
 //! `cargo run -p ashlar-ignition --example reference` makes the root, once, below the cache directory.
 
+#[allow(dead_code, reason = "not every comparison is of trees")]
 pub mod trees;
 
 use std::fs;
@@ -11,7 +12,8 @@ use std::process::{Command, Stdio};
 /// The root directory, or nothing when it was not made.
 pub fn root() -> Option<PathBuf> {
     let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
-    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or_else(home).map(|cache| cache.join("ashlar"));
+    let cache =
+        std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or_else(home).map(|cache| cache.join("ashlar"));
     let root = std::env::var_os("ASHLAR_CACHE").map(PathBuf::from).or(cache)?.join("ignition-reference/root");
     root.join("usr/bin/ignition-validate").exists().then_some(root)
 }

@@ -7,12 +7,19 @@ use std::path::{Path, PathBuf};
 
 /// Accounts, skeletons, links of every kind, units that are on, off, masked and templates.
 pub fn image(root: &Path, reference: &Path) {
-    let unit = "[Unit]\nDescription=a\n[Service]\nExecStart=/bin/true\n[Install]\nWantedBy=multi-user.target\n";
+    let unit =
+        "[Unit]\nDescription=a\n[Service]\nExecStart=/bin/true\n[Install]\nWantedBy=multi-user.target\n";
     let units = "usr/lib/systemd/system";
     for (path, text) in [
-        ("etc/passwd", "root:x:0:0:root:/root:/bin/bash\ndaemon:x:1:1:daemon:/usr/sbin:/usr/sbin/nologin\nold:x:1000:1000::/home/old:/bin/sh\n"),
+        (
+            "etc/passwd",
+            "root:x:0:0:root:/root:/bin/bash\ndaemon:x:1:1:daemon:/usr/sbin:/usr/sbin/nologin\nold:x:1000:1000::/home/old:/bin/sh\n",
+        ),
         ("etc/shadow", "root:*:20000:0:99999:7:::\ndaemon:*:20000:0:99999:7:::\nold:!:20000:0:99999:7:::\n"),
-        ("etc/group", "root:x:0:\ndaemon:x:1:\nman:x:12:\nsudo:x:27:\nusers:x:100:\nold:x:1000:\nspare:x:1002:\n"),
+        (
+            "etc/group",
+            "root:x:0:\ndaemon:x:1:\nman:x:12:\nsudo:x:27:\nusers:x:100:\nold:x:1000:\nspare:x:1002:\n",
+        ),
         ("etc/gshadow", "root:*::\ndaemon:*::\nman:*::\nsudo:*::\nusers:*::\nold:!::\nspare:!::\n"),
         ("etc/skel/.profile", "umask 022\n"),
         ("etc/motd", "hello\n"),
@@ -44,7 +51,8 @@ pub fn image(root: &Path, reference: &Path) {
         fs::create_dir_all(path.parent().expect("a parent")).expect("directories");
         symlink(target, path).expect("a link");
     }
-    for (path, mode) in [("etc/shadow", 0o640), ("etc/gshadow", 0o640), ("home/old", 0o700), ("root", 0o700)] {
+    for (path, mode) in [("etc/shadow", 0o640), ("etc/gshadow", 0o640), ("home/old", 0o700), ("root", 0o700)]
+    {
         fs::set_permissions(root.join(path), fs::Permissions::from_mode(mode)).expect("a mode");
     }
     std::os::unix::fs::chown(root.join("home/old"), Some(1000), Some(1000)).expect("an owner");
@@ -58,7 +66,9 @@ fn write(path: &Path, text: &str) {
 /// Notes of the programs themselves.
 fn is_own_note(path: &str) -> bool {
     let notes = ["etc/.ignition-result.json", "etc/.pwd.lock", "etc/.updated", "var/.updated"];
-    notes.contains(&path) || path.starts_with("etc/.ashlar-") || (path.starts_with("etc/") && path.ends_with('-') && !path[4..].contains('/'))
+    notes.contains(&path)
+        || path.starts_with("etc/.ashlar-")
+        || (path.starts_with("etc/") && path.ends_with('-') && !path[4..].contains('/'))
 }
 
 /// Every path with kind, mode, owner and contents; hard links by the first of their names.
@@ -73,7 +83,8 @@ pub fn tree(root: &Path) -> BTreeMap<PathBuf, String> {
         let what = if data.is_symlink() {
             format!("-> {}", path.read_link().expect("a link").display())
         } else if data.is_dir() {
-            let mut entries: Vec<PathBuf> = fs::read_dir(&path).expect("readable").map(|entry| entry.expect("an entry").path()).collect();
+            let mut entries: Vec<PathBuf> =
+                fs::read_dir(&path).expect("readable").map(|entry| entry.expect("an entry").path()).collect();
             entries.sort();
             queue.extend(entries.into_iter().rev());
             "directory".to_owned()
@@ -107,5 +118,9 @@ pub fn differences(theirs: &BTreeMap<PathBuf, String>, ours: &BTreeMap<PathBuf, 
     let paths: std::collections::BTreeSet<&PathBuf> = theirs.keys().chain(ours.keys()).collect();
     let show = |text: Option<&String>| text.map_or_else(|| "nothing".to_owned(), |text| format!("{text:?}"));
     let differing = paths.into_iter().filter(|path| theirs.get(*path) != ours.get(*path));
-    differing.map(|path| format!("  /{}: theirs {}, ours {}", path.display(), show(theirs.get(path)), show(ours.get(path)))).collect()
+    differing
+        .map(|path| {
+            format!("  /{}: theirs {}, ours {}", path.display(), show(theirs.get(path)), show(ours.get(path)))
+        })
+        .collect()
 }
