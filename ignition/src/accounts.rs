@@ -18,6 +18,8 @@ pub struct Accounts {
     /// `/usr/lib/passwd` and `/usr/lib/group`, read only.
     pub vendor_passwd: String,
     pub vendor_group: String,
+    /// Of new users; `/bin/sh` when it is empty.
+    pub default_shell: String,
 }
 
 /// The home directory of a user that now exists.
@@ -26,12 +28,12 @@ pub struct Home {
     pub path: String,
     pub user: u32,
     pub group: u32,
+    /// Of a user that existed before: what the home was.
+    pub before: Option<Box<Home>>,
 }
 
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum AccountError {
-    #[error("user {user} already exists with the id {found}, not {wanted}")]
-    UserId { user: String, found: u32, wanted: u32 },
     #[error("group {group} already exists with the id {found}, not {wanted}")]
     GroupId { group: String, found: u32, wanted: u32 },
     #[error("the id {id} belongs to {owner}")]
@@ -74,7 +76,10 @@ impl Accounts {
                 return Err(AccountError::GroupId { group: group.name.clone(), found, wanted });
             }
             (Some(_), _) => {}
-            (None, wanted) => self.add_group(&group.name, wanted, group.system == Some(true))?,
+            (None, wanted) => {
+                self.add_group(&group.name, wanted, group.system == Some(true))?;
+                edit(&mut self.gshadow, &group.name, |fields| set(fields, 1, "*"));
+            }
         }
         if let Some(hash) = group.password_hash.as_deref().filter(|hash| !hash.is_empty()) {
             edit(&mut self.gshadow, &group.name, |fields| set(fields, 1, hash));
@@ -107,41 +112,52 @@ impl Accounts {
             return Ok(None);
         }
         let wanted = user.uid.and_then(|uid| u32::try_from(uid).ok());
-        match (self.user_id(&user.name), wanted) {
-            (Some(found), Some(wanted)) if found != wanted => {
-                return Err(AccountError::UserId { user: user.name.clone(), found, wanted });
+        let mut before = None;
+        match self.user_id(&user.name) {
+            Some(found) => {
+                self.copy_from_vendor(&user.name);
+                before = Some(Box::new(self.home(&user.name)?));
+                let taken = wanted
+                    .filter(|wanted| *wanted != found)
+                    .and_then(|id| self.owner_of_uid(id).map(|owner| (id, owner)));
+                if let Some((id, owner)) = taken {
+                    return Err(AccountError::Taken { id, owner });
+                }
             }
-            (Some(_), _) => self.copy_from_vendor(&user.name),
-            (None, wanted) => self.add_user(user, wanted)?,
+            None => self.add_user(user, wanted)?,
         }
         self.change_user(user)?;
         for group in user.groups.iter().flatten() {
             self.join(group, &user.name)?;
         }
         self.set_password(user, day);
-        self.home(&user.name).map(Some)
+        Ok(Some(Home { before, ..self.home(&user.name)? }))
     }
 
-    fn home(&self, name: &str) -> Result<Home, AccountError> {
+    fn owner_of_uid(&self, id: u32) -> Option<String> {
+        owner_of(id, &[&self.passwd, &self.vendor_passwd])
+    }
+
+    /// # Errors
+    /// There is no such user, or its entry is malformed.
+    pub fn home(&self, name: &str) -> Result<Home, AccountError> {
         let malformed = || AccountError::Malformed(name.to_owned());
         let line = find(&self.passwd, name).ok_or_else(malformed)?;
         let id = |index| field(&line, index).parse::<u32>().map_err(|_| malformed());
-        Ok(Home { path: field(&line, 5).to_owned(), user: id(2)?, group: id(3)? })
+        Ok(Home { path: field(&line, 5).to_owned(), user: id(2)?, group: id(3)?, before: None })
     }
 
     fn add_user(&mut self, user: &User, wanted: Option<u32>) -> Result<(), AccountError> {
         let system = user.system == Some(true);
-        let databases = [&self.passwd, &self.vendor_passwd];
         let uid = match wanted {
             Some(uid) => uid,
-            // An id that is free for the user's own group as well.
-            None => free(system, &[&self.passwd, &self.vendor_passwd, &self.group, &self.vendor_group])?,
+            None => free(system, &[&self.passwd, &self.vendor_passwd])?,
         };
-        if let Some(owner) = owner_of(uid, &databases.map(String::as_str)) {
+        if let Some(owner) = self.owner_of_uid(uid) {
             return Err(AccountError::Taken { id: uid, owner });
         }
         let gid = self.primary_group(user, uid, system)?;
-        let shell = if system { "/usr/sbin/nologin" } else { "/bin/bash" };
+        let shell = if self.default_shell.is_empty() { "/bin/sh" } else { &self.default_shell };
         append(&mut self.passwd, &format!("{0}:x:{uid}:{gid}::/home/{0}:{shell}", user.name));
         Ok(())
     }
@@ -154,8 +170,10 @@ impl Accounts {
             return Ok(USERS_GROUP);
         }
         if self.group_id(&user.name).is_none() {
-            let taken = owner_of(uid, &[&self.group, &self.vendor_group]).is_some();
-            self.add_group(&user.name, (!taken).then_some(uid), system)?;
+            // The user's own number when it is free and one of its kind.
+            let free = owner_of(uid, &[&self.group, &self.vendor_group]).is_none();
+            let fits = if system { SYSTEM.contains(&uid) } else { REGULAR.contains(&uid) };
+            self.add_group(&user.name, (free && fits).then_some(uid), system)?;
         }
         self.id_of_group(&user.name)
     }
@@ -169,6 +187,9 @@ impl Accounts {
     fn change_user(&mut self, user: &User) -> Result<(), AccountError> {
         let gid = given(&user.primary_group).map(|group| self.id_of_group(group)).transpose()?;
         edit(&mut self.passwd, &user.name, |fields| {
+            if let Some(uid) = user.uid {
+                set(fields, 2, &uid.to_string());
+            }
             if let Some(gid) = gid {
                 set(fields, 3, &gid.to_string());
             }
@@ -182,12 +203,19 @@ impl Accounts {
     }
 
     fn set_password(&mut self, user: &User, day: u64) {
-        let hash = given(&user.password_hash);
+        // `*` is no password; the account itself is not locked, so keys work.
+        let hash = user.password_hash.as_deref().map(|hash| if hash.is_empty() { "*" } else { hash });
         if find(&self.shadow, &user.name).is_none() {
-            // `*` is no password; the account itself is not locked, so keys work.
-            append(&mut self.shadow, &format!("{}:{}:{day}:0:99999:7:::", user.name, hash.unwrap_or("*")));
+            // A service's password has no age.
+            let age = if user.system == Some(true) { "::::::" } else { ":0:99999:7:::" };
+            append(&mut self.shadow, &format!("{}:{}:{day}{age}", user.name, hash.unwrap_or("*")));
         } else if let Some(hash) = hash {
-            edit(&mut self.shadow, &user.name, |fields| set(fields, 1, hash));
+            edit(&mut self.shadow, &user.name, |fields| {
+                if field(fields, 1) != hash {
+                    set(fields, 1, hash);
+                    set(fields, 2, &day.to_string());
+                }
+            });
         }
     }
 
@@ -227,10 +255,17 @@ fn given(value: &Option<String>) -> Option<&str> {
     value.as_deref().filter(|value| !value.is_empty())
 }
 
+/// For services the highest that is free; for people the one after the highest that is used, as useradd does it.
 fn free(system: bool, texts: &[&str]) -> Result<u32, AccountError> {
     let unused = |id: &u32| owner_of(*id, texts).is_none();
-    let found = if system { SYSTEM.rev().find(unused) } else { REGULAR.clone().find(unused) };
-    found.ok_or(AccountError::NoFreeId)
+    if system {
+        return SYSTEM.rev().find(unused).ok_or(AccountError::NoFreeId);
+    }
+    let ids =
+        texts.iter().flat_map(|text| text.lines()).filter_map(|line| field(&fields(line), 2).parse().ok());
+    let next = ids.filter(|id: &u32| REGULAR.contains(id)).max().map_or(REGULAR.start, |highest| highest + 1);
+    let next = Some(next).filter(|next| REGULAR.contains(next));
+    next.or_else(|| REGULAR.clone().find(unused)).ok_or(AccountError::NoFreeId)
 }
 
 fn owner_of(id: u32, texts: &[&str]) -> Option<String> {
@@ -316,6 +351,7 @@ mod tests {
             gshadow: "root:*::\nops:!::old\n".into(),
             vendor_passwd: String::new(),
             vendor_group: "sudo:x:27:\n".into(),
+            default_shell: "/bin/bash".into(),
         }
     }
 
@@ -328,7 +364,7 @@ mod tests {
         let mut have = accounts();
         let core = User { groups: Some(vec!["sudo".into(), "ops".into()]), ..user("core") };
         let home = have.apply_user(&core, 20_000).expect("possible");
-        assert_eq!(home, Some(Home { path: "/home/core".into(), user: 1001, group: 1001 }));
+        assert_eq!(home, Some(Home { path: "/home/core".into(), user: 1001, group: 1001, before: None }));
         assert!(have.passwd.ends_with("\ncore:x:1001:1001::/home/core:/bin/bash\n"));
         assert!(have.shadow.ends_with("\ncore:*:20000:0:99999:7:::\n"));
         assert!(have.group.contains("ops:x:500:old,core\n") && have.group.contains("core:x:1001:\n"));
@@ -350,8 +386,11 @@ mod tests {
         have.apply_user(&old, 1).expect("possible");
         assert!(have.passwd.contains("old:x:1000:500::/home/old:/bin/bash\n"));
         assert!(have.shadow.contains("old:$y$hash:1:"));
-        let wrong = User { uid: Some(7), ..user("old") };
-        assert!(matches!(have.apply_user(&wrong, 1), Err(AccountError::UserId { .. })));
+        let wrong = User { uid: Some(0), ..user("old") };
+        assert!(matches!(have.apply_user(&wrong, 1), Err(AccountError::Taken { .. })));
+        let home =
+            have.apply_user(&User { uid: Some(7), ..user("old") }, 1).expect("possible").expect("a home");
+        assert_eq!((home.user, home.before.map(|before| before.user)), (7, Some(1000)));
         let lost = User { groups: Some(vec!["nobody-knows".into()]), ..user("old") };
         assert_eq!(have.apply_user(&lost, 1), Err(AccountError::NoGroup("nobody-knows".into())));
     }
@@ -363,7 +402,7 @@ mod tests {
         assert!(!format!("{}{}{}{}", have.passwd, have.shadow, have.group, have.gshadow).contains("old"));
         let group = |gid, exist| Group { gid, should_exist: exist, ..Group::new("net".into()) };
         have.apply_group(&group(Some(700), None)).expect("possible");
-        assert!(have.group.contains("net:x:700:\n") && have.gshadow.contains("net:!::\n"));
+        assert!(have.group.contains("net:x:700:\n") && have.gshadow.contains("net:*::\n"));
         assert!(matches!(have.apply_group(&group(Some(701), None)), Err(AccountError::GroupId { .. })));
         have.apply_group(&group(None, Some(false))).expect("possible");
         assert_eq!(have.group_id("net"), None);

@@ -15,7 +15,7 @@ use corpus::cases;
 use reference::trees::{differences, image, tree};
 
 /// The actions, when nothing outside the configuration is needed.
-fn actions(text: &str) -> Option<Vec<Action>> {
+fn actions(text: &str) -> Option<Result<Vec<Action>, String>> {
     let parsed = parse(text.as_bytes()).ok()?;
     let storage = parsed.config.storage.clone().unwrap_or_default();
     let on_disks = storage.disks.is_some()
@@ -31,7 +31,10 @@ fn actions(text: &str) -> Option<Vec<Action>> {
     }
     match render(&parsed.config, &Fetched::new()).ok()? {
         Rendering::Done(rendered) => {
-            let actions = plan(&rendered.config, &rendered.settings).unwrap_or_default();
+            let actions = match plan(&rendered.config, &rendered.settings) {
+                Ok(actions) => actions,
+                Err(problems) => return Some(Err(problems[0].to_string())),
+            };
             let is_remote = |source: &Source| matches!(source, Source::Remote { .. });
             let remote = actions.iter().any(|action| match action {
                 Action::File { contents: Contents::Replace(sources) | Contents::Append(sources), .. } => {
@@ -39,7 +42,7 @@ fn actions(text: &str) -> Option<Vec<Action>> {
                 }
                 _ => false,
             });
-            (!remote).then_some(actions)
+            (!remote).then_some(Ok(actions))
         }
         Rendering::Fetch(_) => None,
     }
@@ -73,8 +76,11 @@ const LENIENT: &[(&str, &str)] = &[
     ),
     ("failed to create groups", "a group that is there already is no mistake"),
     ("adding group", "a group that is there already is no mistake"),
-    ("compile", "-"),
+    ("systemd/private", "the reference asks a running systemd about templates"),
 ];
+
+/// It ends without a word.
+const CRASH: (&str, &str) = ("", "the reference crashes on an appended part without a source");
 
 #[test]
 fn trees_are_those_of_the_reference() {
@@ -87,8 +93,9 @@ fn trees_are_those_of_the_reference() {
         fs::create_dir(work.path().join(folder)).expect("a directory");
     }
     image(&work.path().join("image"), &root);
-    let planned: BTreeMap<String, (String, Vec<Action>)> = cases()
+    let planned: BTreeMap<String, (String, Result<Vec<Action>, String>)> = cases()
         .into_iter()
+        .filter(|case| case.differs.is_none())
         .filter_map(|case| Some((case.name, (case.text.clone(), actions(&case.text)?))))
         .collect();
     for (name, (text, _)) in &planned {
@@ -111,7 +118,7 @@ fn trees_are_those_of_the_reference() {
                 .expect("cp")
                 .success()
         );
-        let ours = run(actions, &own);
+        let ours = actions.clone().and_then(|actions| run(&actions, &own));
         match (status, ours) {
             ("done", Ok(())) => {
                 let differing = differences(&tree(&work.path().join("theirs").join(name)), &tree(&own));
@@ -123,7 +130,11 @@ fn trees_are_those_of_the_reference() {
             }
             ("done", Err(error)) => wrong.push(format!("{name}: we fail: {error}\n  {text}")),
             (_, Err(_)) => both_fail += 1,
-            (_, Ok(())) => match LENIENT.iter().find(|(words, _)| why.contains(words)) {
+            (_, Ok(())) => match LENIENT
+                .iter()
+                .find(|(words, _)| why.contains(words))
+                .or((why.is_empty()).then_some(&CRASH))
+            {
                 Some((_, reason)) => *lenient.entry(reason).or_default() += 1,
                 None => wrong.push(format!("{name}: theirs fails: {why}\n  {text}")),
             },

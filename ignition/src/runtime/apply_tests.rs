@@ -34,6 +34,7 @@ fn image() -> tempfile::TempDir {
     write("etc/shadow", "root:*:1::::::\n");
     write("etc/group", "root:x:0:\nsudo:x:27:\n");
     write("etc/skel/.profile", "umask 022\n");
+    write("etc/default/useradd", "SHELL=/bin/bash\n");
     write("etc/issue", "hello\n");
     write("usr/lib/systemd/system/kubelet.service", "[Unit]\n[Install]\nWantedBy=multi-user.target\n");
     symlink("var/home", dir.path().join("home")).expect("a link");

@@ -61,6 +61,8 @@ pub(super) fn disable(unit: &str, root: &Root) -> Result<(), ApplyError> {
         let link = folder.join(unit);
         if link.is_symlink() {
             files::remove(&link).map_err(io_error("removing the link of", unit))?;
+            // Goes when nothing else is in it, as systemctl does it.
+            let _ = fs::remove_dir(&folder);
         }
     }
     Ok(())

@@ -30,6 +30,12 @@ pub(super) fn read(root: &Root) -> Result<Accounts, ApplyError> {
         gshadow: text(GSHADOW)?,
         vendor_passwd: text("/usr/lib/passwd")?,
         vendor_group: text("/usr/lib/group")?,
+        default_shell: text("/etc/default/useradd")?
+            .lines()
+            .find_map(|line| line.strip_prefix("SHELL="))
+            .unwrap_or_default()
+            .trim()
+            .to_owned(),
     })
 }
 
@@ -67,30 +73,83 @@ pub(super) fn user(user: &User, root: &Root) -> Result<(), ApplyError> {
     let mut new = old.clone();
     let day = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() / 86_400);
     let home = new.apply_user(user, day)?;
-    write(&old, &new, root)?;
-    let Some(home) = home else { return Ok(()) };
-    let keys = user.ssh_authorized_keys.as_deref().unwrap_or_default();
+    let Some(home) = home else {
+        if let Ok(home) = old.home(&user.name) {
+            remove_home(&home, root)?;
+        }
+        return write(&old, &new, root);
+    };
+    let keys: Vec<String> = user.ssh_authorized_keys.iter().flatten().cloned().collect();
+    // The home is complete before the account is there: a run that was cut short finds no account, and no half home.
     if user.no_create_home != Some(true) || !keys.is_empty() {
+        move_home(&home, root)?;
         create_home(&home, root)?;
     }
-    if keys.is_empty() { Ok(()) } else { add_keys(&home, keys, root) }
+    write(&old, &new, root)?;
+    if keys.is_empty() { Ok(()) } else { add_keys(&home, &keys, root) }
 }
 
-fn create_home(home: &Home, root: &Root) -> Result<(), ApplyError> {
-    let ids = Ids { user: Some(home.user), group: Some(home.group) };
-    let exists = root.follow(&home.path)?.is_dir();
-    let place = root.directory(&home.path)?;
-    // Root's home and others that exist keep their mode; the owner is set last, so that a run that was cut
-    // short copies the skeleton again.
-    let owner = place.metadata().map_err(io_error("reading", &home.path))?.uid();
-    if !exists || owner != home.user {
-        files::set_attributes(&place, Some(0o700), Ids::default())
-            .map_err(io_error("creating", &home.path))?;
-        let skeleton = root.follow("/etc/skel")?;
-        copy_missing(&skeleton, &place, ids).map_err(io_error("copying /etc/skel to", &home.path))?;
-        files::set_attributes(&place, None, ids).map_err(io_error("creating", &home.path))?;
+/// Only a directory that belongs to the account, and never one at the top.
+fn remove_home(home: &Home, root: &Root) -> Result<(), ApplyError> {
+    let place = root.follow(&home.path)?;
+    let is_its_own = place.symlink_metadata().is_ok_and(|data| data.is_dir() && data.uid() == home.user);
+    if home.path.trim_end_matches('/').matches('/').count() < 2 || !is_its_own {
+        return Ok(());
+    }
+    files::remove(&place).map_err(io_error("removing the home", &home.path))
+}
+
+/// An account that existed keeps its home: at the new place, with the new ids.
+fn move_home(home: &Home, root: &Root) -> Result<(), ApplyError> {
+    let Some(before) = &home.before else { return Ok(()) };
+    let old = root.follow(&before.path)?;
+    if before.path.trim_end_matches('/') != home.path.trim_end_matches('/')
+        && old.is_dir()
+        && !root.follow(&home.path)?.exists()
+    {
+        fs::rename(&old, root.place(home.path.trim_end_matches('/'))?)
+            .map_err(io_error("moving the home to", &home.path))?;
+    }
+    if (before.user, before.group) != (home.user, home.group) {
+        let place = root.follow(&home.path)?;
+        if place.is_dir() {
+            change_owner(&place, before, home).map_err(io_error("changing the owner of", &home.path))?;
+        }
     }
     Ok(())
+}
+
+/// Only what belonged to the account.
+fn change_owner(place: &Path, before: &Home, home: &Home) -> io::Result<()> {
+    let data = place.symlink_metadata()?;
+    if data.is_dir() {
+        for entry in fs::read_dir(place)? {
+            change_owner(&entry?.path(), before, home)?;
+        }
+    }
+    let user = (data.uid() == before.user).then_some(home.user);
+    let group = (data.gid() == before.group).then_some(home.group);
+    files::set_attributes(place, None, Ids { user, group })
+}
+
+/// Made beside its place and renamed; one that is there stays as it is.
+fn create_home(home: &Home, root: &Root) -> Result<(), ApplyError> {
+    let path = home.path.trim_end_matches('/');
+    if path.is_empty() || root.follow(path)?.exists() {
+        return Ok(());
+    }
+    let ids = Ids { user: Some(home.user), group: Some(home.group) };
+    let skeleton = root.follow("/etc/skel")?;
+    let place = root.place(path)?;
+    let new = files::temporary(&place);
+    let made = || -> io::Result<()> {
+        files::remove(&new)?;
+        fs::create_dir(&new)?;
+        copy_missing(&skeleton, &new, ids)?;
+        files::set_attributes(&new, Some(0o700), ids)?;
+        fs::rename(&new, &place)
+    };
+    made().map_err(io_error("creating the home", path))
 }
 
 fn copy_missing(from: &Path, to: &Path, ids: Ids) -> io::Result<()> {
@@ -130,7 +189,7 @@ fn add_keys(home: &Home, keys: &[String], root: &Root) -> Result<(), ApplyError>
         Err(error) => return Err(io_error("reading", &path)(error)),
     };
     let mut lines: Vec<&str> = old.lines().collect();
-    for key in keys.iter().map(|key| key.trim()) {
+    for key in keys.iter().flat_map(|key| key.lines()) {
         if !lines.contains(&key) {
             lines.push(key);
         }

@@ -144,7 +144,7 @@ fn resources() -> Vec<Value> {
     let (right, wrong) = (format!("sha512-{}", HI_512), format!("sha512-{}", "0".repeat(128)));
     list(json!([
         {}, {"source": null}, {"source": "data:,hi", "compression": ""}, {"source": "data:,hi", "compression": "xz"},
-        {"source": "data:;base64,H4sIAAAAAAAAA8vIBACshhTYAgAAAA==", "compression": "gzip"},
+        {"source": "data:;base64,H4sIAAAAAAAAA8vIBACshhTYAgAAAA==", "compression": "gzip"}, {"source": "data:;base64,H4sIAAAAAAACA8vI5AIAenpv7QMAAAA=", "compression": "gzip"},
         {"source": "data:,hi", "verification": {"hash": right}}, {"source": "data:,hi", "verification": {}},
         {"source": "data:,hi", "verification": {"hash": "sha512"}}, {"source": "data:,hi", "verification": {"hash": "sha512-00"}},
         {"source": "data:,hi", "verification": {"hash": "md5-00000000000000000000000000000000"}},

@@ -2,6 +2,7 @@
 //!
 //! `cargo run -p ashlar-ignition --example reference` makes the root, once, below the cache directory.
 
+#[allow(dead_code, reason = "not every comparison is of trees")]
 pub mod trees;
 
 use std::fs;

@@ -3,6 +3,7 @@
 mod create;
 mod destroy;
 mod explain;
+mod ignition;
 mod lab;
 mod plan;
 mod progress;
@@ -66,6 +67,9 @@ enum Command {
     Destroy(destroy::Command),
     /// Say how far an install is.
     Status(status::Arguments),
+    /// Judge, show and carry out Ignition configurations.
+    #[command(subcommand)]
+    Ignition(ashlar_ignition::runtime::Tool),
     /// Build, show and check releases.
     #[command(subcommand)]
     Release(release::Command),
@@ -92,6 +96,7 @@ impl Cli {
             Command::Create(create::Command::Cluster(arguments)) => arguments.run(output).await,
             Command::Destroy(destroy::Command::Cluster(arguments)) => arguments.run(output).await,
             Command::Status(arguments) => arguments.run(output).await,
+            Command::Ignition(tool) => ignition::run(tool, output).await,
             Command::Release(command) => command.run(output).await,
             Command::Lab(command) => command.run(output).await,
             Command::LabDaemon { directory } => {

@@ -11,11 +11,14 @@ depends() {
 }
 
 installkernel() {
-    hostonly='' instmods ext4
+    hostonly='' instmods ext4 xfs btrfs vfat dm-crypt dm-mod raid0 raid1 raid456 raid10 linear
 }
 
 install() {
     inst_multiple mount umount head tr cp chmod mkdir systemctl systemd-tmpfiles useradd usermod groupadd
+    # For configurations with disks; what the image does not have cannot be asked for.
+    inst_multiple -o wipefs blkid partx udevadm mkfs.ext4 mke2fs mkfs.xfs mkfs.btrfs mkfs.fat mkswap \
+        mdadm cryptsetup clevis clevis-encrypt-tang clevis-encrypt-tpm2 clevis-encrypt-sss clevis-luks-bind
     inst_libdir_file 'libgcc_s.so*' 'libm.so*' 'libnss_files.so*'
     inst_simple /etc/ssl/certs/ca-certificates.crt
     inst_simple "$moddir/90-ashlar.rules" /usr/lib/udev/rules.d/90-ashlar.rules
