@@ -17,6 +17,12 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let session = Session::open("test")?;
     setup::ensure(&session)?;
     check::structure(&session)?;
+    // Debian's Ignition, in a root of its own: what ours is compared with.
+    session.run(
+        "Fetching the reference for Ignition's tests",
+        "30 s the first time",
+        &mut cargo(["run", "--quiet", "--package", "ashlar-ignition", "--example", "reference"]),
+    )?;
     let unit = ["test", "--workspace", "--exclude", "ashlar-tests"];
     session.run("Unit tests", "8 minutes the first time", &mut cargo(unit))?;
     if arguments.unit {

@@ -36,7 +36,8 @@ fn judge(name: &str, text: &str) -> Vec<String> {
         problems.push(format!("{name} does not open with `//!` and what it is for"));
     }
     let folder = name.split('/').next().unwrap_or_default();
-    let may_start = MAY_START.contains(&folder) || is_test;
+    // Examples are for developers, and never part of a program.
+    let may_start = MAY_START.contains(&folder) || is_test || name.contains("/examples/");
     if let Some(found) = STARTS.iter().find(|found| !may_start && text.contains(**found)) {
         problems.push(format!("{name} starts processes (`{found}`); only {} may", MAY_START.join(" and ")));
     }
