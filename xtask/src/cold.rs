@@ -61,7 +61,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     if arguments.keep {
         session.say(&format!("the root stays: {}", root.display()));
     } else {
-        remove(&session, &root)?;
+        remove(&session, place)?;
     }
     remove_groups();
     session.say(if end.is_ok() { "cold: all went well" } else { "cold: failed" });
@@ -112,21 +112,26 @@ fn enter(session: &Session, root: &Path, inner: Inner) -> Result<()> {
     let end = session.run(&title, "45 minutes", &mut command);
     let log = root.join("root/ashlar/target/xtask").join(format!("{}.log", inner.arguments()[0]));
     session.say("steps:");
-    for line in
-        fs::read_to_string(&log).unwrap_or_default().lines().filter(|line| line.contains(": done in "))
-    {
+    for line in fs::read_to_string(&log).unwrap_or_default().lines().filter(|line| is_long_step(line)) {
         session.say(line);
     }
     end
 }
 
+/// `...: done in 12.3 s`, and worth a line.
+fn is_long_step(line: &str) -> bool {
+    let seconds =
+        line.split_once(": done in ").and_then(|(_, time)| time.strip_suffix(" s")?.parse::<f64>().ok());
+    seconds.is_some_and(|seconds| seconds >= 5.0)
+}
+
 /// Mounts in it were private to what ran there and went with it.
-fn remove(session: &Session, root: &Path) -> Result<()> {
-    if !root.exists() {
+fn remove(session: &Session, path: &Path) -> Result<()> {
+    if !path.exists() {
         return Ok(());
     }
     let mut remove = Command::new("rm");
-    session.run("Removing the root", "20 s", remove.args(["-rf", "--one-file-system"]).arg(root))
+    session.run("Removing the root", "20 s", remove.args(["-rf", "--one-file-system"]).arg(path))
 }
 
 /// Empty by now: the first process inside took all others with it.
@@ -148,4 +153,17 @@ fn write(path: &Path, text: &str) -> Result<()> {
     let parent: PathBuf = path.parent().unwrap_or(path).to_owned();
     fs::create_dir_all(&parent).with_context(|| format!("making {}", parent.display()))?;
     fs::write(path, text).with_context(|| format!("writing {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_steps_are_left_out() {
+        assert!(is_long_step("[ 1.0 s] Unit tests: done in 415.7 s"));
+        assert!(is_long_step("[ 139 s] coredns: done in 138 s"));
+        assert!(!is_long_step("[ 1.0 s] Fetching Go: done in 0.3 s"));
+        assert!(!is_long_step("[ 1.0 s] Unit tests: still running"));
+    }
 }
