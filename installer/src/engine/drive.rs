@@ -20,6 +20,8 @@ const POWER_CHECK: Duration = Duration::from_secs(5);
 const SIGN_OF_LIFE: Duration = Duration::from_secs(10);
 /// A live system that says nothing this long, though it has power, is gone.
 const AGENT_PATIENCE: Duration = Duration::from_secs(180);
+/// An agent that runs calls every few seconds: one that a former run left must be heard within this.
+const FIRST_WORD: Duration = Duration::from_secs(30);
 /// After this long without a byte of the medium, that is what is waited for.
 const FETCH_PATIENCE: Duration = Duration::from_secs(15);
 
@@ -164,7 +166,8 @@ async fn overdue(engine: &Engine, handle: &Handle, checked: &mut Instant) -> Res
         }
         State::Enrolled { .. } | State::Writing { .. } | State::Wiping { .. } => {
             let silent = handle.last_word().elapsed();
-            if silent > AGENT_PATIENCE {
+            let patience = if handle.was_heard() { AGENT_PATIENCE } else { FIRST_WORD };
+            if silent > patience {
                 return Ok(Some(Input::AgentLost));
             }
             let off = silent > POWER_CHECK && lost_power(handle, checked, POWER_CHECK).await?;

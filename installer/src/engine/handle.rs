@@ -57,6 +57,8 @@ struct Inner {
     secrets: Option<HostSecrets>,
     since: Instant,
     last_word: Instant,
+    /// In this run.
+    was_heard: bool,
 }
 
 impl Handle {
@@ -79,7 +81,7 @@ impl Handle {
             config,
             purpose,
             journal_key,
-            inner: Mutex::new(Inner { record, secrets, since: now, last_word: now }),
+            inner: Mutex::new(Inner { record, secrets, since: now, last_word: now, was_heard: false }),
             actions,
             queue: tokio::sync::Mutex::new(queue),
             bmc: tokio::sync::OnceCell::new(),
@@ -113,7 +115,14 @@ impl Handle {
     }
 
     pub fn heard(&self) {
-        self.lock().last_word = Instant::now();
+        let mut inner = self.lock();
+        inner.last_word = Instant::now();
+        inner.was_heard = true;
+    }
+
+    /// Whether the agent said anything in this run.
+    pub fn was_heard(&self) -> bool {
+        self.lock().was_heard
     }
 
     /// Decides, persists, then orders the actions. Returns the state afterwards.
@@ -160,15 +169,13 @@ impl Handle {
         Ok(())
     }
 
-    /// New token, media path and kubelet token, unless the present ones are fresh.
+    /// New token, media path and kubelet token, for every boot: a live system of an earlier one, which is about to be
+    /// reset, is not to be given work any more.
     ///
     /// # Errors
     /// The journal cannot be written.
     pub fn issue_secrets(&self, engine: &Engine) -> Result<(), Failure> {
         let mut inner = self.lock();
-        if inner.secrets.is_some() && inner.record.key_sha256.is_none() {
-            return Ok(());
-        }
         let secrets = HostSecrets {
             token: ashlar_pki::token(),
             media: ashlar_pki::token()[..32].to_owned(),
