@@ -73,20 +73,10 @@ async fn install(state: &Arc<State>, place: &Place) -> anyhow::Result<()> {
     prepare(state, &client, &images).await;
     state.set_phase(Phase::Serving);
     state.milestone("the cluster's base objects are there");
-    let approver = tokio::spawn(approve(client.clone(), state.directory.clone()));
+    let approver = tokio::spawn(signing::run(client.clone(), state.directory.clone()));
     grow(state, place, &client, &etcd).await?;
     approver.abort();
     leave(state, place, &etcd).await
-}
-
-/// Approves until it is aborted; a lost watch is taken up again.
-async fn approve(client: Client, directory: ashlar_controllers::directory::Directory) {
-    loop {
-        if let Err(error) = signing::run(client.clone(), directory.clone()).await {
-            tracing::warn!(%error, "watching signing requests");
-        }
-        tokio::time::sleep(TICK).await;
-    }
 }
 
 /// Applies the base objects until it has worked once.

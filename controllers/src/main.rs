@@ -51,7 +51,7 @@ async fn run() -> anyhow::Result<()> {
     let stop = CancellationToken::new();
     let server = tokio::spawn(serve(node, keys, directory.clone(), stop.clone()));
     tokio::select! {
-        result = signing::run(client.clone(), directory.clone()) => result.context("watching signing requests")?,
+        () = signing::run(client.clone(), directory.clone()) => {}
         result = resync(client, directory) => result?,
         result = server => result.context("serving configurations")??,
         _ = terminated() => {}

@@ -5,7 +5,7 @@
 
 use crate::directory::Directory;
 use ashlar_model::node::BOOTSTRAP_GROUP;
-use futures::TryStreamExt;
+use futures::StreamExt;
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 use kube::api::{Api, Patch, PatchParams};
 use kube::runtime::{WatchStreamExt, watcher};
@@ -18,22 +18,24 @@ use x509_parser::prelude::{FromDer, X509CertificationRequest};
 const CLIENT_SIGNER: &str = "kubernetes.io/kube-apiserver-client-kubelet";
 const SERVING_SIGNER: &str = "kubernetes.io/kubelet-serving";
 
-/// Watches requests until the watch cannot be kept up.
-pub async fn run(client: Client, directory: Directory) -> Result<(), watcher::Error> {
+/// Answers requests for ever. An API server that goes away is asked again, less and less often: the API address moves
+/// while a cluster is installed and when a master is lost.
+pub async fn run(client: Client, directory: Directory) {
     let api: Api<CertificateSigningRequest> = Api::all(client);
-    watcher(api.clone(), watcher::Config::default())
-        .default_backoff()
-        .applied_objects()
-        .try_for_each(|request| {
-            let (api, directory) = (api.clone(), directory.clone());
-            async move {
-                if let Err(error) = consider(&api, &directory, request).await {
-                    tracing::warn!(%error, "answering a certificate signing request");
-                }
-                Ok(())
+    let requests = watcher(api.clone(), watcher::Config::default()).default_backoff().applied_objects();
+    let mut requests = std::pin::pin!(requests);
+    while let Some(next) = requests.next().await {
+        let answered = match next {
+            Ok(request) => consider(&api, &directory, request).await,
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "watching signing requests");
+                continue;
             }
-        })
-        .await
+        };
+        if let Err(error) = answered {
+            tracing::warn!(%error, "answering a certificate signing request");
+        }
+    }
 }
 
 async fn consider(

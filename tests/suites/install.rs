@@ -111,7 +111,29 @@ fn cluster(runner: &mut Runner, rack: &Rack) {
         ensure!(rack.kubectl(&["get", "--raw", "/readyz"])?.trim() == "ok");
         Ok(())
     });
+    runner.fact("every container of the system is ready and none was restarted for an error", || {
+        wait("every container to be ready", Duration::from_secs(60), || system_is_ready(rack))
+    });
     runner.fact("a service answers from every node and names resolve", || service_answers(rack));
+}
+
+/// Static pods may begin again while the control plane forms; what the cluster itself started may not.
+fn system_is_ready(rack: &Rack) -> anyhow::Result<()> {
+    let pods = rack.kubectl_json(&["get", "pods", "--all-namespaces", "--output=json"])?;
+    for pod in pods["items"].as_array().context("pods")? {
+        let name = pod["metadata"]["name"].as_str().context("a name")?;
+        let is_static = pod["metadata"]["annotations"]["kubernetes.io/config.source"] == "file";
+        let containers = pod["status"]["containerStatuses"].as_array().context("containers")?;
+        for container in containers {
+            ensure!(container["ready"] == true, "{name} is not ready: {}", container["state"]);
+            ensure!(
+                is_static || container["restartCount"] == 0,
+                "{name} was restarted: {}",
+                container["lastState"]
+            );
+        }
+    }
+    Ok(())
 }
 
 fn service_answers(rack: &Rack) -> anyhow::Result<()> {
