@@ -19,7 +19,7 @@ fn main() -> anyhow::Result<()> {
     let program =
         std::env::args_os().nth(1).map(PathBuf::from).context("give the path of ashlar-ignition")?;
     let reference = reference()?;
-    let work = reference.join("work");
+    let work = reference.join("compare");
     fs::create_dir_all(&work)?;
     let large = configuration(1000, 1 << 10);
     fs::write(work.join("large.ign"), &large)?;
@@ -28,8 +28,8 @@ fn main() -> anyhow::Result<()> {
     let (mut validate, mut files) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         validate.push((
-            inside(&reference, &["ignition-validate", "/work/large.ign"])?,
-            inside(&reference, &["/work/ashlar-ignition", "validate", "/work/large.ign"])?,
+            inside(&reference, &["ignition-validate", "/compare/large.ign"])?,
+            inside(&reference, &["/compare/ashlar-ignition", "validate", "/compare/large.ign"])?,
         ));
         for name in ["theirs", "ours"] {
             let _ = fs::remove_dir_all(root(name));
@@ -37,7 +37,7 @@ fn main() -> anyhow::Result<()> {
             fs::write(root(name).join("etc/selinux/config"), "SELINUXTYPE=none\n")?;
         }
         let _ = fs::remove_file(work.join("cache.json"));
-        let common = "--platform file --root /work/theirs --config-cache /work/cache.json --state-file /work/state --neednet /work/net --log-to-stdout";
+        let common = "--platform file --root /compare/theirs --config-cache /compare/cache.json --state-file /compare/state --neednet /compare/net --log-to-stdout";
         let stage = |stage: &str| -> anyhow::Result<Duration> {
             let words: Vec<&str> = [THEIRS, "--stage", stage].into_iter().chain(common.split(' ')).collect();
             inside(&reference, &words)
@@ -47,7 +47,7 @@ fn main() -> anyhow::Result<()> {
             stage("files")?,
             inside(
                 &reference,
-                &["/work/ashlar-ignition", "apply", "--root", "/work/ours", "/work/large.ign"],
+                &["/compare/ashlar-ignition", "apply", "--root", "/compare/ours", "/compare/large.ign"],
             )?,
         ));
     }
@@ -89,7 +89,7 @@ fn inside(root: &Path, words: &[&str]) -> anyhow::Result<Duration> {
         .args(words)
         .stdin(Stdio::null())
         .stdout(Stdio::null());
-    command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("IGNITION_CONFIG_FILE", "/work/large.ign");
+    command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("IGNITION_CONFIG_FILE", "/compare/large.ign");
     let began = Instant::now();
     let output = command.stderr(Stdio::piped()).output()?;
     let took = began.elapsed();

@@ -41,7 +41,7 @@ fn verdicts_are_those_of_the_reference() {
         for case in &cases {
             fs::write(work.path().join(&case.name), &case.text).expect("a file");
         }
-        let script = "for f in /work/*; do if o=$(ignition-validate $f 2>&1); then s=valid; else s=invalid; fi; \
+        let script = "for f in /compare/*; do if o=$(ignition-validate $f 2>&1); then s=valid; else s=invalid; fi; \
                       printf '%s\\t%s\\t%s\\n' \"${f##*/}\" $s \"$(printf %s \"$o\" | tr '\\n\\t' '  ')\"; done";
         let said = reference::run(root, work.path(), script);
         let said: BTreeMap<&str, (&str, &str)> = said

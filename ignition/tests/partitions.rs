@@ -72,10 +72,10 @@ fn tables_are_those_of_sgdisk() {
             let file = fs::File::create(work.path().join(format!("{side}-{index}"))).expect("a file");
             file.set_len(SIZE).expect("a size");
             if before.as_array().is_some_and(|list| !list.is_empty()) {
-                script += &format!("sgdisk {} /work/{side}-{index} >&2\n", arguments(&json!([]), before));
+                script += &format!("sgdisk {} /compare/{side}-{index} >&2\n", arguments(&json!([]), before));
             }
         }
-        script += &format!("sgdisk {} /work/theirs-{index} >&2\n", arguments(before, wanted));
+        script += &format!("sgdisk {} /compare/theirs-{index} >&2\n", arguments(before, wanted));
     }
     reference::run(&root, work.path(), &script);
     for (index, (_, wanted)) in tables().iter().enumerate() {

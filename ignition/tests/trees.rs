@@ -51,16 +51,16 @@ fn actions(text: &str) -> Option<Result<Vec<Action>, String>> {
 const SCRIPT: &str = r#"
 printf '#!/bin/sh\ncat > /dev/null\n' > /usr/sbin/setfiles; chmod 755 /usr/sbin/setfiles
 export IGNITION_WRITE_AUTHORIZED_KEYS_FRAGMENT=false
-for config in /work/configs/*; do
-  name=${config##*/}; root=/work/theirs/$name; export IGNITION_CONFIG_FILE=$config
-  cp -a /work/image $root
-  common="--platform file --root $root --config-cache /work/cache.json --state-file /work/state --neednet /work/net --log-to-stdout"
-  rm -f /work/cache.json /work/state /work/net
+for config in /compare/configs/*; do
+  name=${config##*/}; root=/compare/theirs/$name; export IGNITION_CONFIG_FILE=$config
+  cp -a /compare/image $root
+  common="--platform file --root $root --config-cache /compare/cache.json --state-file /compare/state --neednet /compare/net --log-to-stdout"
+  rm -f /compare/cache.json /compare/state /compare/net
   ignition=/usr/lib/dracut/modules.d/30ignition/ignition
-  if timeout 20 $ignition --stage fetch $common > /work/log 2>&1 && timeout 20 $ignition --stage files $common >> /work/log 2>&1; then
+  if timeout 20 $ignition --stage fetch $common > /compare/log 2>&1 && timeout 20 $ignition --stage files $common >> /compare/log 2>&1; then
     systemctl --root $root preset-all > /dev/null 2>&1; echo "$name	done	"
   else
-    printf '%s\tfailed\t%s\n' "$name" "$(grep -a -m1 CRITICAL /work/log | tr -cd '[:print:]' | cut -c1-300)"
+    printf '%s\tfailed\t%s\n' "$name" "$(grep -a -m1 CRITICAL /compare/log | tr -cd '[:print:]' | cut -c1-300)"
   fi
 done
 "#;

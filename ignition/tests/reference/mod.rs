@@ -18,11 +18,11 @@ pub fn root() -> Option<PathBuf> {
     root.join("usr/bin/ignition-validate").exists().then_some(root)
 }
 
-/// Runs a script inside the root, with a `/proc` of its own mount namespace and `work` at `/work`.
+/// Runs a script inside the root, with a `/proc` of its own mount namespace and `work` at `/compare`.
 pub fn run(root: &Path, work: &Path, script: &str) -> String {
-    fs::create_dir_all(root.join("work")).expect("a directory");
+    fs::create_dir_all(root.join("compare")).expect("a directory");
     let enter = format!(
-        "mount -t proc proc {0}/proc && mount --bind {1} {0}/work && exec chroot {0} /bin/sh -c \"$1\"",
+        "mount -t proc proc {0}/proc && mount --bind {1} {0}/compare && exec chroot {0} /bin/sh -c \"$1\"",
         root.display(),
         work.display()
     );
