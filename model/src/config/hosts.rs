@@ -56,7 +56,6 @@ fn network_config(raw: &raw::Host, path: &str, problems: &mut Vec<Problem>) -> O
             return None;
         }
     };
-    let before = problems.len();
     let interfaces = value.get("interfaces");
     match interfaces.map(|interfaces| interfaces.as_array()) {
         None => {}
@@ -68,7 +67,8 @@ fn network_config(raw: &raw::Host, path: &str, problems: &mut Vec<Problem>) -> O
             }
         }
     }
-    if problems.len() == before
+    let inside = format!("{path}.");
+    if !problems.iter().any(|problem| problem.path.starts_with(&inside))
         && let Err(error) = network::keyfiles(&value)
     {
         let said = error.msg().lines().next().unwrap_or_default().to_owned();

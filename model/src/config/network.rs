@@ -42,7 +42,7 @@ mod tests {
             names,
             ["bond0.100.nmconnection", "bond0.nmconnection", "eno1.nmconnection", "eno2.nmconnection"]
         );
-        for wanted in ["192.0.2.11/24", "gateway=192.0.2.1", "dns=192.0.2.53", "id=100"] {
+        for wanted in ["192.0.2.11/24", "0.0.0.0/0,192.0.2.1", "dns=192.0.2.53", "id=100"] {
             assert!(files[0].1.contains(wanted), "no {wanted} in {}", files[0].1);
         }
         assert!(files[1].1.contains("mode=802.3ad"), "{}", files[1].1);
