@@ -46,8 +46,8 @@ pub enum Error {
     Pipe { command: String, source: io::Error },
     #[error("`{command}` did not finish in {timeout:?}")]
     TimedOut { command: String, timeout: Duration },
-    #[error("`{program} {}` failed with {status}: {stderr}", args.join(" "))]
-    Failed { program: String, args: Vec<String>, status: ExitStatus, stderr: String },
+    #[error("`{command}` failed with {status}: {stderr}")]
+    Failed { command: String, status: ExitStatus, stderr: String },
 }
 
 impl Cmd {
@@ -139,12 +139,7 @@ impl Cmd {
             return Ok(output);
         }
         let said = if output.stderr.trim().is_empty() { &output.stdout } else { &output.stderr };
-        Err(Error::Failed {
-            program: self.program.to_string_lossy().into_owned(),
-            args: self.args.iter().map(|arg| arg.to_string_lossy().into_owned()).collect(),
-            status,
-            stderr: tail(said),
-        })
+        Err(Error::Failed { command: self.line(), status, stderr: tail(said) })
     }
 
     /// Starts the process with our own stdout and stderr and leaves it to the caller, who must wait for it.
@@ -225,10 +220,10 @@ impl Error {
 
 /// A process that stops reading early is judged by its exit status, not by our broken pipe.
 async fn feed(pipe: Option<tokio::process::ChildStdin>, bytes: Option<&[u8]>) {
-    if let (Some(mut pipe), Some(bytes)) = (pipe, bytes) {
-        if let Err(error) = pipe.write_all(bytes).await {
-            tracing::debug!(%error, "the process did not read all of its input");
-        }
+    if let (Some(mut pipe), Some(bytes)) = (pipe, bytes)
+        && let Err(error) = pipe.write_all(bytes).await
+    {
+        tracing::debug!(%error, "the process did not read all of its input");
     }
 }
 

@@ -61,10 +61,10 @@ pub async fn up(spec: &RackSpec) -> Result<Status, Error> {
         return Err(Error::Exists { name: spec.name.clone() });
     }
     let done = make(&rack, spec).await;
-    if done.is_err() {
-        if let Err(error) = down::down(&spec.name).await {
-            tracing::error!(%error, "removing the rack that could not be started");
-        }
+    if done.is_err()
+        && let Err(error) = down::down(&spec.name).await
+    {
+        tracing::error!(%error, "removing the rack that could not be started");
     }
     done
 }

@@ -1,4 +1,4 @@
-//! A rack's install-config with a mistake in it, for as long as the mistake is wanted.
+//! A rack's install-config with another line in it, for as long as that is wanted.
 
 use std::path::PathBuf;
 
@@ -6,10 +6,10 @@ use anyhow::{Context, ensure};
 
 use crate::rack::Rack;
 
-/// Gives the file its old text back when it is dropped.
+/// Gives the file its old text back when it is dropped, unless it is kept.
 pub struct Edited {
     path: PathBuf,
-    before: String,
+    before: Option<String>,
 }
 
 impl Edited {
@@ -20,13 +20,19 @@ impl Edited {
         let before = std::fs::read_to_string(&path).context("reading the configuration")?;
         ensure!(before.contains(old), "the configuration has no `{old}`");
         std::fs::write(&path, before.replacen(old, new, 1)).context("changing the configuration")?;
-        Ok(Self { path, before })
+        Ok(Self { path, before: Some(before) })
+    }
+
+    /// The change stays.
+    pub fn keep(mut self) {
+        self.before = None;
     }
 }
 
 impl Drop for Edited {
     fn drop(&mut self) {
-        if let Err(error) = std::fs::write(&self.path, &self.before) {
+        let Some(before) = &self.before else { return };
+        if let Err(error) = std::fs::write(&self.path, before) {
             eprintln!("the configuration {} stays changed: {error}", self.path.display());
         }
     }

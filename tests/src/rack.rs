@@ -16,14 +16,14 @@ pub struct Rack {
 }
 
 impl Rack {
-    /// Starts a rack with three masters and what `options` of `ashlar lab up` add. `ASHLAR` names the program under test; default: beside this one.
+    /// Starts a rack with three masters and what `options` of `ashlar lab up` add; a rack of this name that an interrupted suite left is ended first. `ASHLAR` names the program under test; default: beside this one.
     pub fn up(name: &'static str, options: &[&str]) -> anyhow::Result<Self> {
         let ashlar = match std::env::var_os("ASHLAR") {
             Some(path) => path.into(),
             None => std::env::current_exe()?.ancestors().nth(2).context("a target folder")?.join("ashlar"),
         };
         let mut rack = Self { name, ashlar, directory: PathBuf::new() };
-        rack.lab(&[&["up"], options].concat())?;
+        rack.lab(&[&["up", "--fresh"], options].concat())?;
         rack.directory = rack.lab(&["config"])?.trim().into();
         Ok(rack)
     }

@@ -30,11 +30,10 @@ fn main() -> ExitCode {
         Ok(())
     });
     let Some(rack) = rack else { return runner.end() };
-    let mut network = None;
     runner.foundation("the worker's network is given in the configuration", || {
         let mac = rack.server("worker-1")?["mac"].as_str().context("a MAC address")?.to_owned();
         let line = format!("        bootMACAddress: \"{mac}\"\n");
-        network = Some(Edited::replace(&rack, &line, &format!("{line}{NETWORK}"))?);
+        Edited::replace(&rack, &line, &format!("{line}{NETWORK}"))?.keep();
         Ok(())
     });
     untouched(&mut runner, &rack);

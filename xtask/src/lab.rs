@@ -50,9 +50,11 @@ pub fn is_up(name: &str) -> bool {
     succeeds(&mut ashlar(["lab", "status", "--name", name]))
 }
 
+/// What an interrupted run left of a rack of this name goes first.
 pub fn up(session: &Session, name: &str, workers: u8) -> Result<()> {
     let workers = workers.to_string();
-    session.run("Starting the rack", "5 s", &mut ashlar(["lab", "up", "--name", name, "--workers", &workers]))
+    let up = ["lab", "up", "--fresh", "--name", name, "--workers", &workers];
+    session.run("Starting the rack", "5 s", &mut ashlar(up))
 }
 
 pub fn down(session: &Session, name: &str) -> Result<()> {

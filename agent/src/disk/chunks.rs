@@ -66,7 +66,7 @@ pub fn verify(first: &[u8], manifest: &DiskImage, device: &Device, report: &Repo
 
 fn check(manifest: &DiskImage) -> Result<(), DiskError> {
     let wrong = |why: &str| Err(DiskError::Manifest(why.to_owned()));
-    if manifest.chunk_size < MIB || manifest.size < MIB || manifest.size % 512 != 0 {
+    if manifest.chunk_size < MIB || manifest.size < MIB || !manifest.size.is_multiple_of(512) {
         return wrong("chunks and image have at least 1 MiB, in whole sectors");
     }
     if manifest.chunks.len() as u64 != manifest.size.div_ceil(manifest.chunk_size) {

@@ -71,7 +71,7 @@ fn read_manifest(path: &Path) -> Result<DiskImage, Failure> {
 
 /// The write path, on a disk or a file. What blocks runs on threads of its own: progress is told meanwhile.
 async fn install(job: Arc<Job>, report: &Report) -> Result<(), Failure> {
-    let table = blocking(&job, report, |job, report| write_image(job, report)).await?;
+    let table = blocking(&job, report, write_image).await?;
     make_var(&job.disk, table.var, report).await?;
     blocking(&job, report, move |job, report| finish(&job.disk, &table, &job.slot, report)).await
 }

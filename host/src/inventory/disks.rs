@@ -41,7 +41,7 @@ pub fn describe(machine: &Machine, kernel_name: &str) -> Option<Disk> {
         model: machine.first_text(&[format!("{at}/device/model"), format!("{at}/model")]),
         vendor: machine
             .first_text(&[format!("{at}/device/vendor"), format!("{at}/vendor")])
-            .filter(real_vendor),
+            .filter(|vendor| real_vendor(vendor)),
         hctl: hctl(machine, &at),
         rotational: flag("queue/rotational") || flag("rotational"),
         removable: flag("removable"),
@@ -57,7 +57,7 @@ pub fn kernel_name(device: &str) -> String {
 }
 
 /// Virtio's "vendor" is a PCI number, which says nothing.
-fn real_vendor(vendor: &String) -> bool {
+fn real_vendor(vendor: &str) -> bool {
     !vendor.starts_with("0x")
 }
 

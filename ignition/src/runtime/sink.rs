@@ -22,7 +22,7 @@ pub(super) struct Sink<'a, W: Write> {
 
 enum Out<'a, W: Write> {
     Plain(&'a mut W),
-    Gzip(MultiGzDecoder<&'a mut W>),
+    Gzip(Box<MultiGzDecoder<&'a mut W>>),
 }
 
 enum Hasher {
@@ -39,7 +39,8 @@ impl<'a, W: Write> Sink<'a, W> {
             };
             (hash, hasher)
         });
-        let out = if wanted.gzip { Out::Gzip(MultiGzDecoder::new(writer)) } else { Out::Plain(writer) };
+        let out =
+            if wanted.gzip { Out::Gzip(Box::new(MultiGzDecoder::new(writer))) } else { Out::Plain(writer) };
         Self { hasher, out }
     }
 

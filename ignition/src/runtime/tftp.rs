@@ -150,11 +150,11 @@ mod tests {
         let own = UdpSocket::bind("127.0.0.1:0").await.expect("a port");
         let size = if options { BLOCK } else { WITHOUT_OPTIONS };
         if options {
-            own.send_to(b"\0\x06blksize\01428\0", client).await.expect("sent");
+            own.send_to(b"\0\x06blksize\x001428\0", client).await.expect("sent");
             own.recv_from(&mut buffer).await.expect("an acknowledgement");
         }
         let mut blocks: Vec<&[u8]> = body.chunks(size).collect();
-        if body.len() % size == 0 {
+        if body.len().is_multiple_of(size) {
             blocks.push(&[]);
         }
         for (index, block) in blocks.iter().enumerate() {

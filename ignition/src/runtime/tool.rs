@@ -121,7 +121,7 @@ fn check(file: &Path, strict: bool, as_json: bool) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::from(1));
         }
     };
-    let valid = report.errors.is_empty() && !(strict && !report.warnings.is_empty());
+    let valid = report.errors.is_empty() && (!strict || report.warnings.is_empty());
     if as_json {
         let text =
             json!({"valid": valid, "version": version, "errors": report.errors, "warnings": report.warnings});
@@ -161,18 +161,8 @@ fn accept(problems: Vec<Problem>) -> anyhow::Result<()> {
 async fn print_rendered(file: &Path, whole: bool, in_canonical_form: bool) -> anyhow::Result<ExitCode> {
     let fetcher = Fetcher::plain(Path::new("/"), say);
     let mut result = rendered(file, &fetcher).await?;
-    let mut fetched = Fetched::new();
-    while whole {
-        match embed(&result, &fetched)? {
-            Rendering::Done(embedded) => {
-                result = *embedded;
-                break;
-            }
-            Rendering::Fetch(request) => {
-                let bytes = fetcher.fetch(&request).await?;
-                fetched.insert(request, bytes);
-            }
-        }
+    if whole {
+        result = embedded(&result, &fetcher).await?;
     }
     if in_canonical_form {
         println!("{}", canonical(&result.config));
@@ -182,6 +172,20 @@ async fn print_rendered(file: &Path, whole: bool, in_canonical_form: bool) -> an
         println!("{}", serde_json::to_string_pretty(&value)?);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// With the contents of its files in it.
+async fn embedded(result: &Rendered, fetcher: &Fetcher) -> anyhow::Result<Rendered> {
+    let mut fetched = Fetched::new();
+    loop {
+        match embed(result, &fetched)? {
+            Rendering::Done(embedded) => return Ok(*embedded),
+            Rendering::Fetch(request) => {
+                let bytes = fetcher.fetch(&request).await?;
+                fetched.insert(request, bytes);
+            }
+        }
+    }
 }
 
 async fn print_plan(file: &Path, root: Option<&Path>, as_json: bool) -> anyhow::Result<ExitCode> {
@@ -212,7 +216,7 @@ async fn print_plan(file: &Path, root: Option<&Path>, as_json: bool) -> anyhow::
             say("+ is made, = is there, ~ is changed, ! stops the run or wipes, ? shows when it is done");
         }
     }
-    let blocked = standings.iter().any(|standing| *standing == Some(super::preview::Standing::Blocked));
+    let blocked = standings.contains(&Some(super::preview::Standing::Blocked));
     Ok(ExitCode::from(u8::from(blocked)))
 }
 

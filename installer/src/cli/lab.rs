@@ -54,6 +54,9 @@ pub struct Up {
     /// Disks in every server.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=8))]
     disks: u8,
+    /// End a rack of this name first: one that is up, or what a restarted computer left of it.
+    #[arg(long)]
+    fresh: bool,
 }
 
 #[derive(Args)]
@@ -171,6 +174,10 @@ fn forget_keys(directory: &InstallDirectory) {
 impl Up {
     async fn run(self, output: Output) -> Result<(), Failure> {
         let name = &self.rack.name;
+        if self.fresh && Rack::named(name).spec_file().exists() {
+            eprintln!("ending rack `{name}` first");
+            Name { name: name.clone() }.down().await?;
+        }
         let spec = RackSpec::standard(name, self.masters, self.workers).with_disks(self.disks);
         let status = ashlar_lab::up(&spec).await.failing(|| format!("starting rack `{name}`"))?;
         eprintln!("rack `{name}` is up: {} servers, all off", status.servers.len());

@@ -130,7 +130,7 @@ fn paint(bar: &ProgressBar, what: &What) {
 }
 
 fn share(done: u64, total: u64) -> String {
-    let percent = if total == 0 { 0 } else { done.saturating_mul(100) / total };
+    let percent = done.saturating_mul(100).checked_div(total).unwrap_or(0);
     format!("{percent:>3} % of {} MB", total / 1_000_000)
 }
 

@@ -13,7 +13,7 @@ impl KernelArguments {
     #[must_use]
     pub fn value(&self, name: &str) -> Option<&str> {
         let values = self.text.split_whitespace().filter_map(|argument| argument.split_once('='));
-        values.filter(|(key, _)| *key == name).map(|(_, value)| value).last()
+        values.filter(|(key, _)| *key == name).map(|(_, value)| value).next_back()
     }
 
     /// `name=OFFSET,LENGTH` in bytes.

@@ -165,7 +165,6 @@ fn render_boot(boot: BootOverride) -> Value {
 }
 
 /// All changes or none.
-#[expect(clippy::result_large_err, reason = "the error is the answer, made once and sent")]
 fn apply(
     bmc: &VirtualBmc,
     shown: &Value,
@@ -238,7 +237,6 @@ pub(super) fn set<T: DeserializeOwned>(field: &mut T, name: &str, value: &Value,
     }
 }
 
-#[expect(clippy::result_large_err, reason = "the error is the answer, made once and sent")]
 fn reset_type(parameters: &Map<String, Value>) -> Result<ResetType, Response> {
     const ACTION: &str = "ComputerSystem.Reset";
     if let Some(unknown) = parameters.keys().find(|name| *name != "ResetType") {

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::fs::{self, File};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -74,7 +74,7 @@ fn install(session: &Session) -> Result<Install> {
         if group.is_none() {
             group = bootstrap_group();
         }
-        memory = memory.max(group.as_ref().and_then(held).unwrap_or(0.0));
+        memory = memory.max(group.as_deref().and_then(held).unwrap_or(0.0));
         std::thread::sleep(SAMPLE);
     };
     let total = start.elapsed().as_secs_f64();
@@ -147,7 +147,7 @@ fn bootstrap_group() -> Option<PathBuf> {
 }
 
 /// What the kernel could not take away at this moment: as the kubelet counts it.
-fn held(group: &PathBuf) -> Option<f64> {
+fn held(group: &Path) -> Option<f64> {
     let number = |text: String| text.trim().parse::<f64>().ok();
     let read = |name: &str| fs::read_to_string(group.join(name)).ok();
     let used = read("memory.usage_in_bytes").or_else(|| read("memory.current")).and_then(number)?;
