@@ -60,7 +60,7 @@ pub struct Place<'a> {
 }
 
 impl Place<'_> {
-    fn file(&self, name: &str) -> PathBuf {
+    pub(super) fn file(&self, name: &str) -> PathBuf {
         self.rack.machine_directory(&self.server.name).join(name)
     }
 }
