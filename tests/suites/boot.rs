@@ -41,7 +41,8 @@ fn installs(runner: &mut Runner, rack: &Rack) {
         rack.expect_ready(&NODES)
     });
     runner.fact("the release's kernel runs, not this computer's", || {
-        let kernel = rack.kubectl(&["get", "node", WORKER, "-o", "jsonpath={.status.nodeInfo.kernelVersion}"])?;
+        let kernel =
+            rack.kubectl(&["get", "node", WORKER, "-o", "jsonpath={.status.nodeInfo.kernelVersion}"])?;
         let master = ["get", "node", "master-1", "-o", "jsonpath={.status.nodeInfo.kernelVersion}"];
         let ours = rack.kubectl(&master)?;
         ensure!(kernel != ours && kernel.contains("+deb13"), "the worker runs {kernel}, the masters {ours}");

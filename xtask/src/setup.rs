@@ -114,7 +114,8 @@ fn newer_qemu(session: &Session) -> Result<()> {
     let format = ["indextargets", "--format", "$(REPO_URI)", "Label: Debian", "Created-By: Packages"];
     let mirrors = process::output(Command::new("apt-get").args(format))?;
     let mirror = mirrors.lines().next().context("apt knows no mirror of Debian")?;
-    session.say(&format!("adds {codename}-backports to apt's sources ({BACKPORTS}): QEMU {version} is too old"));
+    session
+        .say(&format!("adds {codename}-backports to apt's sources ({BACKPORTS}): QEMU {version} is too old"));
     let line = format!("deb [signed-by={KEYRING}] {mirror} {codename}-backports main\n");
     fs::write(BACKPORTS, line).with_context(|| format!("writing {BACKPORTS}"))?;
     session.run("Reading the package lists", "10 s", Command::new("apt-get").args(["update", "-qq"]))?;
