@@ -10,6 +10,8 @@ use ostree::{AsyncProgress, SysrootDeployTreeOpts, gio};
 /// Name of the system's state below `/ostree/deploy`, and of the branch that its commits are on.
 pub const STATEROOT: &str = "ashlar";
 pub const BRANCH: &str = "ashlar/x86_64/stable";
+/// Name of the remote that updates come from; its URL is another one each time.
+const REMOTE: &str = "release";
 /// What the boot file system keeps free besides a new kernel and initramfs.
 const BOOT_MARGIN: u64 = 16 << 20;
 
@@ -103,7 +105,17 @@ impl System {
     /// # Errors
     /// The repository cannot be reached, lacks the commit or is damaged, or there is no space.
     pub fn pull(&self, repository: &str, commit: &str, told: impl Fn(Pulled) + 'static) -> Result<(), Error> {
+        let repo = self.sysroot.repo();
+        // OSTree fetches from remotes with a name only. Signatures are checked before, over the whole release.
+        let unsigned = VariantDict::new(None);
+        unsigned.insert("gpg-verify", false);
+        let known = repo.remote_list().iter().any(|name| name == REMOTE);
+        if !known {
+            repo.remote_add(REMOTE, Some(repository), Some(&unsigned.end()), gio::Cancellable::NONE)
+                .map_err(doing("naming the repository of updates"))?;
+        }
         let options = VariantDict::new(None);
+        options.insert("override-url", repository);
         options.insert("refs", vec![commit]);
         let progress = AsyncProgress::new();
         progress.connect_changed(move |progress| {
@@ -113,8 +125,7 @@ impl System {
                 bytes: progress.uint64("bytes-transferred"),
             });
         });
-        let repo = self.sysroot.repo();
-        repo.pull_with_options(repository, &options.end(), Some(&progress), gio::Cancellable::NONE)
+        repo.pull_with_options(REMOTE, &options.end(), Some(&progress), gio::Cancellable::NONE)
             .map_err(doing("fetching the new system"))?;
         progress.finish();
         Ok(())

@@ -101,7 +101,7 @@ pub enum Error {
     Stage(#[from] stage::Error),
 }
 
-/// Builds the release, or finds it in the cache.
+/// Builds the release, or finds it in the cache. One with a version or files of its own does not become the newest.
 ///
 /// # Errors
 /// A stage fails; what the earlier ones made is kept.
@@ -115,7 +115,9 @@ pub async fn build_release(options: &BuildOptions, report: &dyn Fn(Progress)) ->
     let parts = ReleaseParts { packages, loader, initramfs, base, images };
     let path = build.release(&parts).await?;
     let release = release::read_signed(&path, None)?;
-    point_to(&options.cache.join("release").join(NEWEST), &path)?;
+    if options.version.is_none() && options.add.is_none() {
+        point_to(&options.cache.join("release").join(NEWEST), &path)?;
+    }
     Ok(ReleaseDir { path, release })
 }
 

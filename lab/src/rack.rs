@@ -103,6 +103,12 @@ impl Rack {
         self.directory.join("cluster")
     }
 
+    /// Private key that `core` on every node of the rack's cluster accepts; the public one is beside it.
+    #[must_use]
+    pub fn ssh_key(&self) -> PathBuf {
+        self.directory.join("ssh/id_ed25519")
+    }
+
     /// Pid files of everything that was started for the rack.
     #[must_use]
     pub fn pid_directory(&self) -> PathBuf {

@@ -25,6 +25,8 @@ pub struct Status {
     pub name: String,
     pub directory: PathBuf,
     pub domain: String,
+    /// OpenSSH public key of the rack's administrator.
+    pub ssh_public_key: String,
     pub api_address: Ipv4Addr,
     pub ingress_address: Ipv4Addr,
     /// Addresses of the administrator's namespace, where `exec` runs.
@@ -93,12 +95,19 @@ fn of(rack: &Rack, spec: &RackSpec, servers: Vec<ServerStatus>) -> Status {
         name: rack.name.clone(),
         directory: rack.directory.clone(),
         domain: spec.domain.clone(),
+        ssh_public_key: ssh_public_key(rack),
         api_address: spec.api_address,
         ingress_address: spec.ingress_address,
         machine_network_address: spec.machine_network.administrator(),
         bmc_network_address: spec.bmc_network.administrator(),
         servers,
     }
+}
+
+/// Empty for a rack that has none.
+fn ssh_public_key(rack: &Rack) -> String {
+    let key = std::fs::read_to_string(rack.ssh_key().with_extension("pub"));
+    key.unwrap_or_default().trim().to_owned()
 }
 
 fn server_status(server: &ServerSpec, now: Option<&ServerNow>, certificate_sha256: String) -> ServerStatus {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use ashlar_host::cmd;
+use ashlar_host::cmd::{self, Cmd};
 use ashlar_host::netns;
 
 use crate::control::{self, Request};
@@ -30,6 +30,8 @@ pub enum Error {
     Rack(#[from] rack::Error),
     #[error("making the disk {}", path.display())]
     Disk { path: PathBuf, source: io::Error },
+    #[error("making the key that the cluster's nodes accept")]
+    SshKey { source: cmd::Error },
     #[error("making the rack's networks")]
     Network(#[from] netns::Error),
     #[error("making the BMC of `{server}`")]
@@ -75,6 +77,7 @@ async fn make(rack: &Rack, spec: &RackSpec) -> Result<Status, Error> {
     for folder in [rack.pid_directory(), rack.network_directory(), rack.cluster_directory()] {
         std::fs::create_dir_all(&folder).map_err(|source| rack::Error::Write { path: folder, source })?;
     }
+    make_ssh_key(rack).await?;
     limits::raise()?;
     for server in &spec.servers {
         for (number, disk) in server.disks.iter().enumerate() {
@@ -86,6 +89,14 @@ async fn make(rack: &Rack, spec: &RackSpec) -> Result<Status, Error> {
     network::up(rack, spec).await?;
     start_daemon(rack).await?;
     Ok(status::status(&rack.name).await?)
+}
+
+async fn make_ssh_key(rack: &Rack) -> Result<(), Error> {
+    let path = rack.ssh_key();
+    let folder = path.with_file_name("");
+    std::fs::create_dir_all(&folder).map_err(|source| rack::Error::Write { path: folder, source })?;
+    let make = Cmd::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-C", "ashlar-lab", "-f"]);
+    make.arg(&path).run().await.map(drop).map_err(|source| Error::SshKey { source })
 }
 
 /// Sparse: takes room only for what is written.

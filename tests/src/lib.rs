@@ -6,3 +6,4 @@ pub mod configuration;
 pub mod process;
 pub mod rack;
 pub mod runner;
+pub mod updates;

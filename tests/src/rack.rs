@@ -3,7 +3,7 @@
 use crate::process;
 use anyhow::{Context, ensure};
 use serde_json::Value;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
@@ -28,6 +28,11 @@ impl Rack {
         Ok(rack)
     }
 
+    /// The program under test.
+    pub fn program(&self) -> &Path {
+        &self.ashlar
+    }
+
     pub fn down(&self) -> anyhow::Result<()> {
         self.lab(&["down"]).map(drop)
     }
@@ -43,12 +48,17 @@ impl Rack {
         command
     }
 
+    /// Runs a shell's line as root on an installed server.
+    pub fn ssh(&self, server: &str, line: &str) -> anyhow::Result<String> {
+        self.lab(&["ssh", server, "--", "sudo", "sh", "-c", &format!("'{line}'")])
+    }
+
     /// Runs a program in the administrator's namespace.
     pub fn exec(&self, program: &[&str]) -> anyhow::Result<String> {
         process::run(&mut self.exec_command(program), 2 * MINUTE)
     }
 
-    fn exec_command(&self, program: &[&str]) -> Command {
+    pub(crate) fn exec_command(&self, program: &[&str]) -> Command {
         let mut arguments = vec!["exec", "--"];
         arguments.extend(program);
         self.lab_command(&arguments)

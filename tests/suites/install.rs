@@ -6,6 +6,7 @@ use anyhow::{Context, bail, ensure};
 use ashlar_tests::process::{kill_hard, wait};
 use ashlar_tests::rack::Rack;
 use ashlar_tests::runner::Runner;
+use ashlar_tests::updates::updates;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
     before(&mut runner, &rack);
     install(&mut runner, &rack);
     cluster(&mut runner, &rack);
+    updates(&mut runner, &rack, "master-1", &MASTERS);
     after(&mut runner, &rack);
     let ended = rack.down();
     runner

@@ -30,6 +30,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("mmdebstrap", "the operating system's package tree"),
     ("mtools", "files on the EFI partition without mounting it"),
     ("nftables", "keeping the lab apart from the world"),
+    ("openssh-client", "logging in to the lab's servers"),
     ("ovmf", "UEFI of emulated servers"),
     ("qemu-system-x86", "emulated servers: firmware, boot loader and kernel are tested with them"),
     ("squashfs-tools", "the medium's root file system"),

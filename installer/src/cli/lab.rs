@@ -28,6 +28,8 @@ pub enum Command {
     Config(Config),
     /// Run a command in the rack's administrator namespace, with KUBECONFIG set.
     Exec(Exec),
+    /// Run a command as `core` on an installed server, or log in.
+    Ssh(Ssh),
     /// Print a server's console.
     Console(Console),
     /// Press a server's power button, or pull its plug.
@@ -99,6 +101,15 @@ pub struct Exec {
 }
 
 #[derive(Args)]
+pub struct Ssh {
+    #[command(flatten)]
+    rack: Name,
+    server: String,
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "CMD")]
+    command: Vec<String>,
+}
+
+#[derive(Args)]
 pub struct Console {
     #[command(flatten)]
     rack: Name,
@@ -151,6 +162,7 @@ impl Command {
             Self::Status(rack) => show(&status(&rack.name).await?, output)?,
             Self::Config(config) => config.run().await?,
             Self::Exec(exec) => match exec.run()? {},
+            Self::Ssh(ssh) => match ssh.run().await? {},
             Self::Console(console) => {
                 let Console { rack, server, follow } = console;
                 let end = ashlar_lab::console(&rack.name, &server, follow, &mut std::io::stdout()).await;
@@ -229,6 +241,25 @@ impl Exec {
         let name = &self.rack.name;
         let end = ashlar_lab::exec(name, &with_client_tools(self.command));
         end.failing(|| format!("running a command in rack `{name}`"))
+    }
+}
+
+impl Ssh {
+    /// The host keys of a rack change with every install: they are not kept.
+    async fn run(self) -> Result<Infallible, Failure> {
+        let name = &self.rack.name;
+        let status = status(name).await?;
+        let server = status.servers.iter().find(|server| server.name == self.server);
+        let server =
+            server.ok_or_else(|| Failure::user(format!("rack `{name}` has no server `{}`", self.server)))?;
+        let key = Rack::named(name).ssh_key().display().to_string();
+        let address = format!("core@{}", server.machine_address);
+        let options = ["StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR"];
+        let options = options.iter().flat_map(|option| ["-o", option]);
+        let command = ["ssh", "-i", &key].into_iter().chain(options).chain([address.as_str(), "--"]);
+        let command = command.map(ToOwned::to_owned).chain(self.command).collect::<Vec<_>>();
+        let end = ashlar_lab::exec(name, &command);
+        end.failing(|| format!("logging in to {}", self.server))
     }
 }
 
@@ -322,6 +353,7 @@ apiVersion: v1
 metadata:
   name: {name}
 baseDomain: {domain}
+sshKey: '{}'
 networking:
   networkType: Flannel
   clusterNetwork:
@@ -344,6 +376,7 @@ compute:
   - name: worker
     replicas: {}
 ",
+        status.ssh_public_key,
         status.api_address,
         status.ingress_address,
         count(Role::Master),
@@ -406,6 +439,7 @@ mod tests {
             name: spec.name.clone(),
             directory: "/lab".into(),
             domain: spec.domain.clone(),
+            ssh_public_key: "ssh-ed25519 AAAA ashlar-lab".into(),
             api_address: spec.api_address,
             ingress_address: spec.ingress_address,
             machine_network_address: spec.machine_network.administrator(),

@@ -1,0 +1,113 @@
+//! Another release on one node of a running cluster: taken, left again, and left by itself when it does not come up.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+
+use crate::process::{self, kill_hard, wait};
+use crate::rack::Rack;
+use crate::runner::Runner;
+
+const BUILD: Duration = Duration::from_secs(300);
+const RESTART: Duration = Duration::from_secs(120);
+/// Where the administrator serves releases.
+const ADDRESS: &str = "192.168.126.1:6182";
+const GOOD: &str = "9.0.1";
+const BROKEN: &str = "9.0.2";
+/// A kubelet that never starts.
+const BROKEN_KUBELET: &str = "[Service]\nExecStart=\nExecStart=/bin/false\n";
+
+/// `node` must be Ready, and is in the end; the cluster can do without it meanwhile.
+pub fn updates(runner: &mut Runner, rack: &Rack, node: &str, nodes: &[&str]) {
+    runner.fact("a node takes the system of the next release, by what differs", || {
+        let release = build(rack, GOOD, &[("usr/share/added", "by the next release\n")])?;
+        stage(rack, node, &release)?;
+        restart(rack, node)?;
+        wait("the node to run the next release", RESTART, || runs(rack, node, GOOD))?;
+        ensure!(rack.ssh(node, "cat /usr/share/added")?.trim() == "by the next release");
+        wait("the next release to be found good", RESTART, || says(rack, node, "was found good"))?;
+        wait("the nodes to be Ready", RESTART, || rack.expect_ready(nodes))
+    });
+    runner.fact("a system that does not come up is left after three boots", || {
+        let broken = [("usr/lib/systemd/system/kubelet.service.d/99-broken.conf", BROKEN_KUBELET)];
+        let release = build(rack, BROKEN, &broken)?;
+        stage(rack, node, &release)?;
+        restart(rack, node)?;
+        for _ in 0..3 {
+            wait("the node to run the broken release", RESTART, || runs(rack, node, BROKEN))?;
+            rack.power(node, "reset")?;
+        }
+        wait("the node to run the release before", RESTART, || runs(rack, node, GOOD))?;
+        says(rack, node, "not found good: the one after it is booted")?;
+        wait("the nodes to be Ready", RESTART, || rack.expect_ready(nodes))
+    });
+    runner.fact("the operator goes back to the first release", || {
+        // The broken one is first, the good one second, and the release of the installation was removed: two are kept.
+        rack.ssh(node, "ashlar node os rollback")?;
+        restart(rack, node)?;
+        wait("the node to run the good release", RESTART, || runs(rack, node, GOOD))?;
+        wait("it to be found good", RESTART, || says(rack, node, "was found good"))?;
+        wait("the nodes to be Ready", RESTART, || rack.expect_ready(nodes))
+    });
+}
+
+/// A release with `files` added.
+fn build(rack: &Rack, version: &str, files: &[(&str, &str)]) -> anyhow::Result<PathBuf> {
+    let add = rack.directory.join(format!("add-{version}"));
+    for (path, text) in files {
+        let path = add.join(path);
+        std::fs::create_dir_all(path.parent().context("a folder")?)?;
+        std::fs::write(path, text)?;
+    }
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the repository")?;
+    let mut command = Command::new(rack.program());
+    command.args(["release", "build", "--release-version", version, "--source"]).arg(source);
+    let printed = process::run(command.arg("--add").arg(&add), BUILD)?;
+    Ok(PathBuf::from(printed.trim()))
+}
+
+fn stage(rack: &Rack, node: &str, release: &Path) -> anyhow::Result<()> {
+    let mut server = serve(rack, release)?;
+    let staged = rack.ssh(node, &format!("ashlar node os stage http://{ADDRESS}"));
+    kill_hard(&mut server)?;
+    let said = staged?;
+    println!("{}", said.trim());
+    ensure!(said.contains("is staged"), "said: {said}");
+    Ok(())
+}
+
+fn serve(rack: &Rack, release: &Path) -> anyhow::Result<Child> {
+    let ashlar = rack.program().to_str().context("a path in UTF-8")?;
+    let release = release.to_str().context("a path in UTF-8")?;
+    let server = rack
+        .exec_command(&[ashlar, "release", "serve", release, "--listen", ADDRESS])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .spawn()
+        .context("starting the release's server")?;
+    let url = format!("http://{ADDRESS}/release.json");
+    wait("the release to be served", RESTART, || rack.exec(&["curl", "-sf", "-o", "/dev/null", &url]))?;
+    Ok(server)
+}
+
+/// As an operator does; the staged system becomes the first at the shutdown.
+fn restart(rack: &Rack, node: &str) -> anyhow::Result<()> {
+    rack.power(node, "off")?;
+    rack.power(node, "on")
+}
+
+fn runs(rack: &Rack, node: &str, version: &str) -> anyhow::Result<()> {
+    let status: serde_json::Value = serde_json::from_str(&rack.ssh(node, "ashlar node os status --json")?)?;
+    let deployments = status["deployments"].as_array().context("deployments")?;
+    let running = deployments.iter().find(|one| one["booted"] == true).context("one that runs")?;
+    ensure!(running["version"] == version, "{} runs", running["version"]);
+    Ok(())
+}
+
+fn says(rack: &Rack, node: &str, words: &str) -> anyhow::Result<()> {
+    let said = rack.ssh(node, "ashlar node os status")?;
+    ensure!(said.contains(words), "said: {said}");
+    Ok(())
+}
