@@ -7,6 +7,7 @@
 pub mod etcd;
 pub mod machine;
 pub mod pivot;
+pub mod preview;
 pub mod run;
 pub mod server;
 pub mod state;

@@ -6,6 +6,7 @@ use crate::server;
 use crate::state::State;
 use crate::{etcd, pivot::missing};
 use anyhow::Context;
+use ashlar_controllers::machine_config::objects;
 use ashlar_controllers::{apply, config_server, host_object, manifests, nodes, signing};
 use ashlar_model::bootstrap_api::{HostRecord, NodeReport, NodeStatus, Phase, Role};
 use ashlar_model::control_plane::peer_url;
@@ -96,8 +97,10 @@ async fn prepare(state: &State, client: &Client, images: &Images) {
 async fn apply_base(state: &State, client: &Client, images: &Images) -> anyhow::Result<()> {
     let image = |name: &str| images.reference(name);
     let manifests = manifests::base(&state.bundle.cluster, &image);
-    let definition = serde_norway::to_string(&host_object::Host::crd())?;
-    apply::apply(client, "the Host definition", &definition).await?;
+    for definition in [host_object::Host::crd()].into_iter().chain(objects::definitions()) {
+        let name = format!("the definition of {}", definition.spec.names.kind);
+        apply::apply(client, &name, &serde_norway::to_string(&definition)?).await?;
+    }
     for (name, yaml) in &manifests[..1] {
         apply::apply(client, name, yaml).await?;
     }
@@ -105,7 +108,7 @@ async fn apply_base(state: &State, client: &Client, images: &Images) -> anyhow::
     for (name, yaml) in &manifests[1..] {
         apply::apply(client, name, yaml).await?;
     }
-    Ok(())
+    objects::store(client, &state.bundle.machine_configs).await.context("writing the machine configs")
 }
 
 /// Grows etcd and control planes until the masters serve and the engine says to finish.
@@ -140,7 +143,11 @@ async fn step(
     hosts: &[HostRecord],
 ) -> anyhow::Result<()> {
     let members = etcd.members().await?;
-    let nodes = nodes::label(&Api::<Node>::all(client.clone()), &state.directory).await?;
+    let api = Api::<Node>::all(client.clone());
+    let nodes = nodes::label(&api, &state.directory).await?;
+    let given = state.given();
+    let said = nodes::annotate(&api, &nodes, &given).await?;
+    state.forget_given(&given, &said).context("recording what nodes say")?;
     let reports = fresh_reports(state);
     let masters: Vec<Seen<'_>> = hosts
         .iter()

@@ -4,10 +4,11 @@
 //! Proof is the enrolment token together with the key that the token was bound to when the agent first used it.
 
 use crate::directory::Directory;
+use crate::machine_config::{NotRendered, Pools, for_host};
 use ashlar_model::agent_api::ErrorAnswer;
 use ashlar_model::bootstrap_api::{Cluster, HostRecord, Role};
 use ashlar_model::keys::ClusterKeys;
-use ashlar_model::node::{Source, render_ignition};
+use ashlar_model::node::{RenderError, Source, host_ignition};
 use ashlar_pki::Peer;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -26,8 +27,10 @@ pub struct Server {
     pub keys: Arc<ClusterKeys>,
     /// Where nodes report while the cluster is being installed.
     pub bootstrap_url: Option<String>,
-    /// Told the name of each host that was given its config.
-    pub fetched: Arc<dyn Fn(&str) + Send + Sync>,
+    /// What the hosts of each pool have in common.
+    pub pools: Pools,
+    /// Told the name of each host that was given its config, and the name of the rendered config in it.
+    pub fetched: Arc<dyn Fn(&str, &str) + Send + Sync>,
 }
 
 pub fn app(server: Server) -> Router {
@@ -54,20 +57,48 @@ async fn config(
             None,
         );
     }
+    match answer(&server, &host) {
+        Ok((rendered, ignition)) => {
+            tracing::info!(host = host.name, rendered, address = %peer.address, "configuration given");
+            (server.fetched)(&host.name, &rendered);
+            ([(header::CONTENT_TYPE, CONTENT_TYPE)], ignition).into_response()
+        }
+        Err(cause) => {
+            tracing::warn!(host = host.name, error = %cause, "no configuration for a host");
+            error(StatusCode::SERVICE_UNAVAILABLE, cause.to_string(), Some(cause.hint().into()))
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+enum NoAnswer {
+    #[error(transparent)]
+    Pool(#[from] NotRendered),
+    #[error(transparent)]
+    Host(#[from] RenderError),
+    #[error("the host's own part does not merge: {0}")]
+    Merge(ashlar_model::config::Problem),
+}
+
+impl NoAnswer {
+    fn hint(&self) -> &'static str {
+        match self {
+            Self::Pool(NotRendered::Invalid(_)) => {
+                "correct or delete the machine config; the host asks again"
+            }
+            Self::Pool(_) | Self::Merge(_) => "ask again",
+            Self::Host(_) => "the installer tells the address as soon as the host's agent reports; ask again",
+        }
+    }
+}
+
+/// The name of the rendered config, and the whole config of the host.
+fn answer(server: &Server, host: &HostRecord) -> Result<(String, String), NoAnswer> {
+    let rendered = server.pools.rendered(host.role)?;
     let source =
         Source { cluster: &server.cluster, keys: &server.keys, bootstrap_url: server.bootstrap_url.clone() };
-    match render_ignition(&source, &host) {
-        Ok(ignition) => {
-            tracing::info!(host = host.name, address = %peer.address, "configuration given");
-            (server.fetched)(&host.name);
-            ([(header::CONTENT_TYPE, CONTENT_TYPE)], ignition.to_string()).into_response()
-        }
-        Err(cause) => error(
-            StatusCode::SERVICE_UNAVAILABLE,
-            cause.to_string(),
-            Some("the installer tells the address as soon as the host's agent reports; ask again".into()),
-        ),
-    }
+    let own = host_ignition(&source, host, &rendered.name)?;
+    Ok((rendered.name.clone(), for_host(&rendered, &own).map_err(NoAnswer::Merge)?))
 }
 
 #[derive(Debug, PartialEq, Eq)]
