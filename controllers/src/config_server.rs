@@ -185,4 +185,38 @@ mod tests {
         assert_eq!(ask(None, Some("key")), Err(Refusal::NoToken));
         assert_eq!(ask(Some("guess"), Some("key")), Err(Refusal::UnknownToken));
     }
+
+    fn server(pools: Pools) -> Server {
+        Server {
+            directory: Directory::default(),
+            cluster: Arc::new(crate::machine_config::tests::cluster()),
+            keys: Arc::new(ashlar_pki::cluster_keys("lab").expect("keys")),
+            bootstrap_url: None,
+            pools,
+            fetched: Arc::new(|_, _| ()),
+        }
+    }
+
+    #[test]
+    fn a_host_is_given_its_pools_config_with_its_own_part_over_it_and_the_name_of_the_first() {
+        let worker = HostRecord { role: Role::Worker, address: Some([192, 0, 2, 31].into()), ..host() };
+        let pools =
+            Pools::of(&crate::machine_config::tests::cluster(), &[crate::machine_config::tests::chrony()]);
+        let pool = pools.rendered(Role::Worker).expect("valid");
+        let (rendered, ignition) = answer(&server(pools), &worker).expect("given");
+        assert_eq!(rendered, pool.name);
+        for path in
+            ["/etc/chrony.conf", "/etc/hostname", "/etc/ashlar/node.json", "/etc/ashlar/machine-config"]
+        {
+            assert!(ignition.contains(&format!("\"path\":\"{path}\"")), "{path}");
+        }
+        assert!(!ignition.contains("cluster-keys"), "a worker holds none of the cluster's keys");
+    }
+
+    #[test]
+    fn nobody_is_given_a_config_before_the_machine_configs_are_known() {
+        let worker = HostRecord { role: Role::Worker, address: Some([192, 0, 2, 31].into()), ..host() };
+        let refusal = answer(&server(Pools::default()), &worker).expect_err("not yet");
+        assert!(matches!(refusal, NoAnswer::Pool(NotRendered::NotRead)), "{refusal}");
+    }
 }

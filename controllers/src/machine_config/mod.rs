@@ -16,4 +16,4 @@ pub use live::{NotRendered, Pools};
 pub use render::{Invalid, Rendered, for_host, render};
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -14,6 +14,10 @@ use serde_json::{Value, json};
 
 use crate::host_object::FIELD_MANAGER;
 
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+/// The API takes 256 KiB of annotations; the rest is the user's own.
+const LONGEST_ANNOTATION: usize = 200 << 10;
+
 /// What every node of a pool has: files, units, users, disks (Ignition) and kernel arguments. A host gets it at its
 /// first boot; a change is not applied to running nodes yet.
 #[derive(CustomResource, KubeSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -180,7 +184,7 @@ pub async fn store(client: &Client, configs: &[machine_config::MachineConfig]) -
     let parameters = PostParams { field_manager: Some(FIELD_MANAGER.into()), ..PostParams::default() };
     for config in configs {
         let object: MachineConfig =
-            serde_json::from_value(config.to_object()).map_err(kube::Error::SerdeError)?;
+            serde_json::from_value(as_applied(config)).map_err(kube::Error::SerdeError)?;
         match api.create(&parameters, &object).await {
             Ok(_) => tracing::info!(name = object.name_any(), "machine config made"),
             Err(kube::Error::Api(status)) if status.is_already_exists() => {}
@@ -188,4 +192,15 @@ pub async fn store(client: &Client, configs: &[machine_config::MachineConfig]) -
         }
     }
     Ok(())
+}
+
+/// The object as `kubectl apply` leaves it: with its own text, so that a field that is left out of the next apply goes
+/// away.
+fn as_applied(config: &machine_config::MachineConfig) -> Value {
+    let mut object = config.to_object();
+    let text = format!("{object}\n");
+    if text.len() <= LONGEST_ANNOTATION {
+        object["metadata"]["annotations"][LAST_APPLIED] = text.into();
+    }
+    object
 }

@@ -20,6 +20,10 @@ pub async fn report(
     directory: &Directory,
     nodes: &[Node],
 ) -> Result<(), kube::Error> {
+    // Hosts that are not read yet are not hosts that are not there.
+    if directory.all().is_empty() {
+        return Ok(());
+    }
     let api: Api<MachineConfigPool> = Api::all(client.clone());
     for role in POOLS {
         let rendered = pools.rendered(*role);
@@ -35,9 +39,14 @@ pub async fn report(
         let mut status = status(rendered.as_deref(), &own.collect::<Vec<_>>(), &before, &now());
         status.observed_generation = pool.metadata.generation.unwrap_or_default();
         if status != before {
-            let patch = json!({"status": status});
+            let mut patch = json!({"status": status});
+            // A merge leaves alone what is not named: a pool without a config is not to show its last one.
+            if status.configuration.is_none() {
+                patch["status"]["configuration"] = json!(null);
+            }
             api.patch_status(role.as_str(), &PatchParams::default(), &Patch::Merge(&patch)).await?;
-            tracing::info!(pool = role.as_str(), config = status.configuration.map(|config| config.name));
+            let config = status.configuration.map(|config| config.name);
+            tracing::info!(pool = role.as_str(), config, "the pool's status has changed");
         }
     }
     Ok(())
@@ -130,10 +139,12 @@ fn behind(rendered: &Rendered, nodes: &[&Node]) -> String {
         .map(|node| node.name_any())
         .collect();
     format!(
-        "{} keep the config of their first boot: changes are not applied to running nodes yet; install them again to \
-         give them {}",
-        others.join(", "),
-        rendered.name
+        "changes are not applied to running nodes yet: {} of {} nodes were not given {} at their first boot and stay as \
+         they are until they are installed again ({})",
+        others.len(),
+        nodes.len(),
+        rendered.name,
+        others.join(", ")
     )
 }
 

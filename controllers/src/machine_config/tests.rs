@@ -37,7 +37,7 @@ fn worker(name: &str, mut config: Value) -> MachineConfig {
     object(name, "worker", json!({"config": config}))
 }
 
-fn chrony() -> MachineConfig {
+pub(crate) fn chrony() -> MachineConfig {
     read(CHRONY).remove(0).outcome.expect("valid")
 }
 
