@@ -198,3 +198,49 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ashlar_model::bootstrap_api::Cluster;
+
+    fn bundle() -> Bundle {
+        let cluster = Cluster {
+            name: "lab".into(),
+            base_domain: "example.test".into(),
+            kubernetes_version: "1.35.8".into(),
+            machine_network: "192.0.2.0/24".parse().expect("a network"),
+            cluster_network: "10.128.0.0/14".parse().expect("a network"),
+            host_prefix: 23,
+            service_network: "172.30.0.0/16".parse().expect("a network"),
+            api_vip: [192, 0, 2, 10].into(),
+            ingress_vip: [192, 0, 2, 11].into(),
+            ssh_key: None,
+            ntp_servers: vec![],
+            masters: 3,
+        };
+        Bundle {
+            cluster,
+            bootstrap_host: "bootstrap".into(),
+            hosts: vec![],
+            keys: ashlar_pki::cluster_keys("lab").expect("keys"),
+            machine_configs: vec![],
+        }
+    }
+
+    #[test]
+    fn which_config_a_host_was_given_outlives_a_power_cut_until_its_node_says_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("state.json");
+        State::with(bundle(), &path).expect("opened").set_given("a", "rendered-worker-1").expect("written");
+        let state = State::with(bundle(), &path).expect("opened again");
+        let given = state.given();
+        assert_eq!(given.get("a").map(String::as_str), Some("rendered-worker-1"));
+        // It was given another one while its node was told the first.
+        state.set_given("a", "rendered-worker-2").expect("written");
+        state.forget_given(&given, &["a".into()]).expect("written");
+        assert_eq!(state.given().get("a").map(String::as_str), Some("rendered-worker-2"));
+        state.forget_given(&state.given(), &["a".into()]).expect("written");
+        assert!(State::with(bundle(), &path).expect("opened again").given().is_empty());
+    }
+}

@@ -20,6 +20,9 @@ use std::sync::Arc;
 pub const PORT: u16 = 22623;
 const CONTENT_TYPE: &str = "application/vnd.coreos.ignition+json; version=3.5.0";
 
+/// Told the name of each host that was given its config, and the name of the rendered config in it.
+pub type Fetched = dyn Fn(&str, &str) + Send + Sync;
+
 #[derive(Clone)]
 pub struct Server {
     pub directory: Directory,
@@ -29,8 +32,7 @@ pub struct Server {
     pub bootstrap_url: Option<String>,
     /// What the hosts of each pool have in common.
     pub pools: Pools,
-    /// Told the name of each host that was given its config, and the name of the rendered config in it.
-    pub fetched: Arc<dyn Fn(&str, &str) + Send + Sync>,
+    pub fetched: Arc<Fetched>,
 }
 
 pub fn app(server: Server) -> Router {

@@ -182,7 +182,7 @@ mod tests {
         let updated = of(&status, "Updated");
         assert_eq!((updated.status.as_str(), updated.reason.as_str()), ("False", "NotAppliedToRunningNodes"));
         assert!(
-            updated.message.starts_with("b, c keep the config of their first boot"),
+            updated.message.contains("2 of 3 nodes") && updated.message.ends_with("(b, c)"),
             "{}",
             updated.message
         );
