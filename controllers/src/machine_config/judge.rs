@@ -4,7 +4,7 @@ use ashlar_ignition::{Config, ParseError, Parsed, parse_value};
 use ashlar_model::bootstrap_api::Role;
 use ashlar_model::config::Problem;
 use ashlar_model::machine_config::MachineConfig;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::protect;
 
@@ -23,8 +23,8 @@ pub struct Judged {
 /// Every problem, with its path in the object (`spec.config.storage.files.0.path`).
 pub fn judge(object: &MachineConfig) -> Result<Judged, Vec<Problem>> {
     let empty = || json!({"ignition": {"version": "3.5.0"}});
-    let parsed =
-        parse_value(object.config.clone().unwrap_or_else(empty)).map_err(|error| vec![unread(&error)])?;
+    let value = object.config.clone().unwrap_or_else(empty);
+    let parsed = parse_value(value.clone()).map_err(|error| vec![unread(&error, value)])?;
     let unused = parsed.warnings.len();
     let report = parsed.report();
     // A key that the spec does not know would have no effect, so it is refused; it stands first among the warnings.
@@ -40,14 +40,31 @@ pub fn judge(object: &MachineConfig) -> Result<Judged, Vec<Problem>> {
     Ok(Judged { name: object.name.clone(), role: object.role, config, remarks })
 }
 
-fn unread(error: &ParseError) -> Problem {
+fn unread(error: &ParseError, value: Value) -> Problem {
     let (path, rule) = match error {
         ParseError::NoVersion | ParseError::Version(_) => {
             ("spec.config.ignition.version", "must be one of 3.0.0 to 3.5.0, in quotes or with two dots")
         }
+        ParseError::Form { .. } => return misshapen(value),
         _ => ("spec.config", "must be an Ignition config"),
     };
     Problem::new(path, error, rule).hint(error.remedy())
+}
+
+/// The parser's own message has the value in it, which may be a secret, and not the place.
+fn misshapen(value: Value) -> Problem {
+    let Err(error) = serde_path_to_error::deserialize::<_, Config>(value) else {
+        return Problem::new("spec.config", "a config", "must have the form of its spec version");
+    };
+    let path = error.path().to_string().replace('[', ".").replace(']', "");
+    let text = error.inner().to_string();
+    let (found, rule) = match (text.rsplit_once("expected "), text.starts_with("missing field")) {
+        (Some((_, "i64")), _) => ("another type", "must be an integer".to_owned()),
+        (Some((_, expected)), _) => ("another type", format!("must be {expected}")),
+        (None, true) => ("nothing", text),
+        (None, false) => ("another form", "must have the form of its spec version".to_owned()),
+    };
+    Problem::new(format!("spec.config.{path}"), found, rule).hint("correct the value, or remove it")
 }
 
 /// Ignition's paths begin with `$`; ours with the object.

@@ -152,6 +152,20 @@ fn ignitions_own_rules_are_told_with_the_path_in_the_object() {
 }
 
 #[test]
+fn a_value_of_the_wrong_type_is_told_by_its_place_and_never_printed() {
+    let file = |member: &str, value: Value| json!({"storage": {"files": [{"path": "/a", member: value}]}});
+    for (config, path) in [
+        (file("contents", json!("hush")), "spec.config.storage.files.0.contents"),
+        (file("mode", json!("hush")), "spec.config.storage.files.0.mode"),
+        (json!({"storage": {"files": [{"mode": 1}]}}), "spec.config.storage.files.0"),
+    ] {
+        let problems = judge(&worker("99-a", config)).err().expect("refused");
+        assert_eq!(problems[0].path, path, "{problems:?}");
+        assert!(!problems[0].to_string().contains("hush"), "{}", problems[0]);
+    }
+}
+
+#[test]
 fn one_bad_config_takes_its_own_pool_and_names_itself() {
     let bad = worker("99-bad", json!({"storage": {"files": [{"path": "x"}]}}));
     let pools = Pools::of(&cluster(), &[chrony(), bad]);
