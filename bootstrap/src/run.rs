@@ -1,25 +1,26 @@
 //! The bootstrap's run: bring up, serve, grow, pivot, go.
 
+use crate::base;
 use crate::machine::{self, Images, PRIORITY_HOLD, PRIORITY_YIELD, Place};
 use crate::pivot::{self, EtcdAction, Seen};
 use crate::server;
 use crate::state::State;
 use crate::{etcd, pivot::missing};
 use anyhow::Context;
-use ashlar_controllers::{apply, config_server, host_object, manifests, nodes, signing};
+use ashlar_controllers::{config_server, host_object, nodes, signing};
 use ashlar_model::bootstrap_api::{HostRecord, NodeReport, NodeStatus, Phase, Role};
 use ashlar_model::control_plane::peer_url;
 use ashlar_pki::tls::Clients;
 use ashlar_pki::{Leaf, issue};
 use k8s_openapi::api::core::v1::{ConfigMap, Node};
 use kube::api::{Api, Patch, PatchParams};
-use kube::{Client, CustomResourceExt, ResourceExt};
+use kube::{Client, ResourceExt};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-const TICK: Duration = Duration::from_millis(500);
+pub(crate) const TICK: Duration = Duration::from_millis(500);
 /// A report older than this says nothing of now.
 const FRESH: Duration = Duration::from_secs(10);
 
@@ -70,42 +71,13 @@ async fn install(state: &Arc<State>, place: &Place) -> anyhow::Result<()> {
     until(state, "the API server to be ready", async || client.apiserver_version().await.is_ok()).await;
     state.set_phase(Phase::ApiUp);
     state.milestone("the API server answers");
-    prepare(state, &client, &images).await;
+    base::prepare(state, &client, &images).await;
     state.set_phase(Phase::Serving);
     state.milestone("the cluster's base objects are there");
     let approver = tokio::spawn(signing::run(client.clone(), state.directory.clone()));
     grow(state, place, &client, &etcd).await?;
     approver.abort();
     leave(state, place, &etcd).await
-}
-
-/// Applies the base objects until it has worked once.
-async fn prepare(state: &State, client: &Client, images: &Images) {
-    loop {
-        match apply_base(state, client, images).await {
-            Ok(()) => return state.wait_for(None),
-            Err(error) => {
-                tracing::info!(error = format!("{error:#}"), "applying the base objects");
-                state.wait_for(Some(format!("the API to take the base objects ({error:#})")));
-            }
-        }
-        tokio::time::sleep(TICK).await;
-    }
-}
-
-async fn apply_base(state: &State, client: &Client, images: &Images) -> anyhow::Result<()> {
-    let image = |name: &str| images.reference(name);
-    let manifests = manifests::base(&state.bundle.cluster, &image);
-    let definition = serde_norway::to_string(&host_object::Host::crd())?;
-    apply::apply(client, "the Host definition", &definition).await?;
-    for (name, yaml) in &manifests[..1] {
-        apply::apply(client, name, yaml).await?;
-    }
-    host_object::store(client, &state.directory.all()).await.context("writing the hosts")?;
-    for (name, yaml) in &manifests[1..] {
-        apply::apply(client, name, yaml).await?;
-    }
-    Ok(())
 }
 
 /// Grows etcd and control planes until the masters serve and the engine says to finish.
@@ -140,7 +112,11 @@ async fn step(
     hosts: &[HostRecord],
 ) -> anyhow::Result<()> {
     let members = etcd.members().await?;
-    let nodes = nodes::label(&Api::<Node>::all(client.clone()), &state.directory).await?;
+    let api = Api::<Node>::all(client.clone());
+    let nodes = nodes::label(&api, &state.directory).await?;
+    let given = state.given();
+    let said = nodes::annotate(&api, &nodes, &given).await?;
+    state.forget_given(&given, &said).context("recording what nodes say")?;
     let reports = fresh_reports(state);
     let masters: Vec<Seen<'_>> = hosts
         .iter()

@@ -19,8 +19,10 @@ const ENGINE: &str = "engine";
 pub fn app(state: Arc<State>, bootstrap_url: String) -> Router {
     let fetched = {
         let state = Arc::clone(&state);
-        Arc::new(move |host: &str| {
-            state.lock().fetched.insert(host.to_owned());
+        Arc::new(move |host: &str, rendered: &str| {
+            if let Err(error) = state.set_given(host, rendered) {
+                tracing::error!(%error, host, "remembering which config was given");
+            }
             state.milestone(format!("{host} fetched its configuration"));
         })
     };
@@ -29,6 +31,7 @@ pub fn app(state: Arc<State>, bootstrap_url: String) -> Router {
         cluster: Arc::new(state.bundle.cluster.clone()),
         keys: Arc::new(state.bundle.keys.clone()),
         bootstrap_url: Some(bootstrap_url),
+        pools: state.pools.clone(),
         fetched,
     });
     Router::new()

@@ -1,6 +1,7 @@
 //! What the bootstrap knows, shared between its server and its loop; the durable part survives a power cut.
 
 use ashlar_controllers::directory::Directory;
+use ashlar_controllers::machine_config::Pools;
 use ashlar_model::bootstrap_api::{BootstrapStatus, Bundle, HostRecord, NodeReport, NodeStatus, Phase};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,11 +21,16 @@ struct Durable {
     /// The engine has asked the bootstrap to go away.
     finish: bool,
     finished: bool,
+    /// Hosts that were given a config and whose node does not say so yet, with the name of the rendered config.
+    #[serde(default)]
+    given: BTreeMap<String, String>,
 }
 
 pub struct State {
     pub bundle: Bundle,
     pub directory: Directory,
+    /// What the hosts of each pool have in common: the bundle says all of it.
+    pub pools: Pools,
     started: Instant,
     path: PathBuf,
     inner: Mutex<Inner>,
@@ -54,7 +60,8 @@ impl State {
         let durable = match std::fs::read(path) {
             Ok(bytes) => serde_json::from_slice(&bytes)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                Durable { version: 1, hosts: bundle.hosts.clone(), finish: false, finished: false }
+                let hosts = bundle.hosts.clone();
+                Durable { version: 1, hosts, finish: false, finished: false, given: BTreeMap::new() }
             }
             Err(error) => return Err(error),
         };
@@ -71,7 +78,9 @@ impl State {
             orders: BTreeMap::new(),
             milestones: Vec::new(),
         };
-        Ok(Self { bundle, directory, started: Instant::now(), path: path.into(), inner: Mutex::new(inner) })
+        let pools = Pools::of(&bundle.cluster, &bundle.machine_configs);
+        let (started, path) = (Instant::now(), path.into());
+        Ok(Self { bundle, directory, pools, started, path, inner: Mutex::new(inner) })
     }
 
     pub fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -85,6 +94,31 @@ impl State {
         self.save(&inner.durable)?;
         self.directory.replace(hosts);
         Ok(())
+    }
+
+    /// Remembers which rendered config a host was given, until its node says so.
+    pub fn set_given(&self, host: &str, rendered: &str) -> io::Result<()> {
+        let mut inner = self.lock();
+        inner.fetched.insert(host.to_owned());
+        inner.durable.given.insert(host.to_owned(), rendered.to_owned());
+        self.save(&inner.durable)
+    }
+
+    pub fn given(&self) -> BTreeMap<String, String> {
+        self.lock().durable.given.clone()
+    }
+
+    /// The nodes of these hosts say which config they were given.
+    pub fn forget_given(&self, told: &BTreeMap<String, String>, hosts: &[String]) -> io::Result<()> {
+        if hosts.is_empty() {
+            return Ok(());
+        }
+        let mut inner = self.lock();
+        inner
+            .durable
+            .given
+            .retain(|host, rendered| !hosts.contains(host) || told.get(host) != Some(rendered));
+        self.save(&inner.durable)
     }
 
     pub fn ask_to_finish(&self) -> io::Result<()> {
@@ -163,4 +197,50 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
         std::fs::File::open(parent)?.sync_all()?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ashlar_model::bootstrap_api::Cluster;
+
+    fn bundle() -> Bundle {
+        let cluster = Cluster {
+            name: "lab".into(),
+            base_domain: "example.test".into(),
+            kubernetes_version: "1.35.8".into(),
+            machine_network: "192.0.2.0/24".parse().expect("a network"),
+            cluster_network: "10.128.0.0/14".parse().expect("a network"),
+            host_prefix: 23,
+            service_network: "172.30.0.0/16".parse().expect("a network"),
+            api_vip: [192, 0, 2, 10].into(),
+            ingress_vip: [192, 0, 2, 11].into(),
+            ssh_key: None,
+            ntp_servers: vec![],
+            masters: 3,
+        };
+        Bundle {
+            cluster,
+            bootstrap_host: "bootstrap".into(),
+            hosts: vec![],
+            keys: ashlar_pki::cluster_keys("lab").expect("keys"),
+            machine_configs: vec![],
+        }
+    }
+
+    #[test]
+    fn which_config_a_host_was_given_outlives_a_power_cut_until_its_node_says_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("state.json");
+        State::with(bundle(), &path).expect("opened").set_given("a", "rendered-worker-1").expect("written");
+        let state = State::with(bundle(), &path).expect("opened again");
+        let given = state.given();
+        assert_eq!(given.get("a").map(String::as_str), Some("rendered-worker-1"));
+        // It was given another one while its node was told the first.
+        state.set_given("a", "rendered-worker-2").expect("written");
+        state.forget_given(&given, &["a".into()]).expect("written");
+        assert_eq!(state.given().get("a").map(String::as_str), Some("rendered-worker-2"));
+        state.forget_given(&state.given(), &["a".into()]).expect("written");
+        assert!(State::with(bundle(), &path).expect("opened again").given().is_empty());
+    }
 }

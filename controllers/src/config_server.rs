@@ -4,10 +4,11 @@
 //! Proof is the enrolment token together with the key that the token was bound to when the agent first used it.
 
 use crate::directory::Directory;
+use crate::machine_config::{NotRendered, Pools, for_host};
 use ashlar_model::agent_api::ErrorAnswer;
 use ashlar_model::bootstrap_api::{Cluster, HostRecord, Role};
 use ashlar_model::keys::ClusterKeys;
-use ashlar_model::node::{Source, render_ignition};
+use ashlar_model::node::{RenderError, Source, host_ignition};
 use ashlar_pki::Peer;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -19,6 +20,9 @@ use std::sync::Arc;
 pub const PORT: u16 = 22623;
 const CONTENT_TYPE: &str = "application/vnd.coreos.ignition+json; version=3.5.0";
 
+/// Told the name of each host that was given its config, and the name of the rendered config in it.
+pub type Fetched = dyn Fn(&str, &str) + Send + Sync;
+
 #[derive(Clone)]
 pub struct Server {
     pub directory: Directory,
@@ -26,8 +30,9 @@ pub struct Server {
     pub keys: Arc<ClusterKeys>,
     /// Where nodes report while the cluster is being installed.
     pub bootstrap_url: Option<String>,
-    /// Told the name of each host that was given its config.
-    pub fetched: Arc<dyn Fn(&str) + Send + Sync>,
+    /// What the hosts of each pool have in common.
+    pub pools: Pools,
+    pub fetched: Arc<Fetched>,
 }
 
 pub fn app(server: Server) -> Router {
@@ -54,20 +59,48 @@ async fn config(
             None,
         );
     }
+    match answer(&server, &host) {
+        Ok((rendered, ignition)) => {
+            tracing::info!(host = host.name, rendered, address = %peer.address, "configuration given");
+            (server.fetched)(&host.name, &rendered);
+            ([(header::CONTENT_TYPE, CONTENT_TYPE)], ignition).into_response()
+        }
+        Err(cause) => {
+            tracing::warn!(host = host.name, error = %cause, "no configuration for a host");
+            error(StatusCode::SERVICE_UNAVAILABLE, cause.to_string(), Some(cause.hint().into()))
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+enum NoAnswer {
+    #[error(transparent)]
+    Pool(#[from] NotRendered),
+    #[error(transparent)]
+    Host(#[from] RenderError),
+    #[error("the host's own part does not merge: {0}")]
+    Merge(ashlar_model::config::Problem),
+}
+
+impl NoAnswer {
+    fn hint(&self) -> &'static str {
+        match self {
+            Self::Pool(NotRendered::Invalid(_)) => {
+                "correct or delete the machine config; the host asks again"
+            }
+            Self::Pool(_) | Self::Merge(_) => "ask again",
+            Self::Host(_) => "the installer tells the address as soon as the host's agent reports; ask again",
+        }
+    }
+}
+
+/// The name of the rendered config, and the whole config of the host.
+fn answer(server: &Server, host: &HostRecord) -> Result<(String, String), NoAnswer> {
+    let rendered = server.pools.rendered(host.role)?;
     let source =
         Source { cluster: &server.cluster, keys: &server.keys, bootstrap_url: server.bootstrap_url.clone() };
-    match render_ignition(&source, &host) {
-        Ok(ignition) => {
-            tracing::info!(host = host.name, address = %peer.address, "configuration given");
-            (server.fetched)(&host.name);
-            ([(header::CONTENT_TYPE, CONTENT_TYPE)], ignition.to_string()).into_response()
-        }
-        Err(cause) => error(
-            StatusCode::SERVICE_UNAVAILABLE,
-            cause.to_string(),
-            Some("the installer tells the address as soon as the host's agent reports; ask again".into()),
-        ),
-    }
+    let own = host_ignition(&source, host, &rendered.name)?;
+    Ok((rendered.name.clone(), for_host(&rendered, &own).map_err(NoAnswer::Merge)?))
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -153,5 +186,39 @@ mod tests {
     fn a_stranger_gets_nothing() {
         assert_eq!(ask(None, Some("key")), Err(Refusal::NoToken));
         assert_eq!(ask(Some("guess"), Some("key")), Err(Refusal::UnknownToken));
+    }
+
+    fn server(pools: Pools) -> Server {
+        Server {
+            directory: Directory::default(),
+            cluster: Arc::new(crate::machine_config::tests::cluster()),
+            keys: Arc::new(ashlar_pki::cluster_keys("lab").expect("keys")),
+            bootstrap_url: None,
+            pools,
+            fetched: Arc::new(|_, _| ()),
+        }
+    }
+
+    #[test]
+    fn a_host_is_given_its_pools_config_with_its_own_part_over_it_and_the_name_of_the_first() {
+        let worker = HostRecord { role: Role::Worker, address: Some([192, 0, 2, 31].into()), ..host() };
+        let pools =
+            Pools::of(&crate::machine_config::tests::cluster(), &[crate::machine_config::tests::chrony()]);
+        let pool = pools.rendered(Role::Worker).expect("valid");
+        let (rendered, ignition) = answer(&server(pools), &worker).expect("given");
+        assert_eq!(rendered, pool.name);
+        for path in
+            ["/etc/chrony.conf", "/etc/hostname", "/etc/ashlar/node.json", "/etc/ashlar/machine-config"]
+        {
+            assert!(ignition.contains(&format!("\"path\":\"{path}\"")), "{path}");
+        }
+        assert!(!ignition.contains("cluster-keys"), "a worker holds none of the cluster's keys");
+    }
+
+    #[test]
+    fn nobody_is_given_a_config_before_the_machine_configs_are_known() {
+        let worker = HostRecord { role: Role::Worker, address: Some([192, 0, 2, 31].into()), ..host() };
+        let refusal = answer(&server(Pools::default()), &worker).expect_err("not yet");
+        assert!(matches!(refusal, NoAnswer::Pool(NotRendered::NotRead)), "{refusal}");
     }
 }

@@ -6,6 +6,7 @@ pub mod apply;
 pub mod config_server;
 pub mod directory;
 pub mod host_object;
+pub mod machine_config;
 pub mod manifests;
 pub mod nodes;
 pub mod signing;

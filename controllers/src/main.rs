@@ -1,6 +1,7 @@
 //! `ashlar-controllers`: what runs on the masters of an installed cluster.
 
 use anyhow::Context;
+use ashlar_controllers::machine_config::{Pools, live, pool};
 use ashlar_controllers::{config_server, directory::Directory, host_object, nodes, signing};
 use ashlar_model::keys::ClusterKeys;
 use ashlar_model::node::{CLUSTER_KEYS_FILE, NODE_FILE, NodeFile};
@@ -8,9 +9,10 @@ use ashlar_pki::tls::{self, Clients};
 use ashlar_pki::{Leaf, issue};
 use clap::{Parser, Subcommand};
 use kube::{Api, Client};
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -47,12 +49,14 @@ async fn run() -> anyhow::Result<()> {
     let node: NodeFile = read(NODE_FILE)?;
     let keys: ClusterKeys = read(CLUSTER_KEYS_FILE)?;
     let client = Client::try_default().await.context("reaching the API server")?;
-    let directory = Directory::default();
+    let shared = Shared::default();
     let stop = CancellationToken::new();
-    let server = tokio::spawn(serve(node, keys, directory.clone(), stop.clone()));
+    let cluster = Arc::new(node.cluster.clone());
+    let server = tokio::spawn(serve(node, keys, shared.clone(), stop.clone()));
     tokio::select! {
-        () = signing::run(client.clone(), directory.clone()) => {}
-        result = resync(client, directory) => result?,
+        () = signing::run(client.clone(), shared.directory.clone()) => {}
+        () = live::follow(client.clone(), cluster, shared.pools.clone()) => {}
+        () = resync(client, shared) => {}
         result = server => result.context("serving configurations")??,
         _ = terminated() => {}
     }
@@ -60,10 +64,19 @@ async fn run() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What the server, the approver and the loop know together.
+#[derive(Clone, Default)]
+struct Shared {
+    directory: Directory,
+    pools: Pools,
+    /// Hosts that were given a config and whose node does not say so yet.
+    given: Arc<Mutex<BTreeMap<String, String>>>,
+}
+
 async fn serve(
     node: NodeFile,
     keys: ClusterKeys,
-    directory: Directory,
+    shared: Shared,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let cluster = node.cluster;
@@ -78,28 +91,45 @@ async fn serve(
         .await
         .with_context(|| format!("listening on port {}", config_server::PORT))?;
     let router = config_server::app(config_server::Server {
-        directory,
+        directory: shared.directory,
         cluster: Arc::new(cluster),
         keys: Arc::new(keys),
         bootstrap_url: None,
-        fetched: Arc::new(|_| ()),
+        pools: shared.pools,
+        fetched: Arc::new(move |host, rendered| {
+            let mut given = shared.given.lock().unwrap_or_else(PoisonError::into_inner);
+            given.insert(host.to_owned(), rendered.to_owned());
+        }),
     });
     ashlar_pki::serve(listener, config, authority, router, stop).await;
     Ok(())
 }
 
-async fn resync(client: Client, directory: Directory) -> anyhow::Result<()> {
-    let api = Api::all(client.clone());
+async fn resync(client: Client, shared: Shared) {
     let mut interval = tokio::time::interval(RESYNC);
     loop {
         interval.tick().await;
-        if let Err(error) = host_object::load(&client, &directory).await {
+        if let Err(error) = host_object::load(&client, &shared.directory).await {
             tracing::warn!(%error, "reading hosts");
         }
-        if let Err(error) = nodes::label(&api, &directory).await {
-            tracing::warn!(%error, "labelling nodes");
+        if let Err(error) = look_at_nodes(&client, &shared).await {
+            tracing::warn!(%error, "labelling nodes and reporting on their pools");
         }
     }
+}
+
+async fn look_at_nodes(client: &Client, shared: &Shared) -> Result<(), kube::Error> {
+    let api = Api::all(client.clone());
+    let nodes = nodes::label(&api, &shared.directory).await?;
+    let given = shared.given.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    for host in nodes::annotate(&api, &nodes, &given).await? {
+        let mut known = shared.given.lock().unwrap_or_else(PoisonError::into_inner);
+        // It may have been given another one meanwhile.
+        if known.get(&host) == given.get(&host) {
+            known.remove(&host);
+        }
+    }
+    pool::report(client, &shared.pools, &shared.directory, &nodes).await
 }
 
 fn read<T: serde::de::DeserializeOwned>(path: &str) -> anyhow::Result<T> {

@@ -1,11 +1,14 @@
-//! Gives nodes the labels of their role: a kubelet may not label itself as control plane.
+//! Gives nodes the labels of their role (a kubelet may not label itself as control plane) and the name of the config
+//! that they were given.
 
 use crate::directory::Directory;
 use ashlar_model::bootstrap_api::Role;
+use ashlar_model::machine_config::CURRENT_CONFIG;
 use k8s_openapi::api::core::v1::Node;
 use kube::ResourceExt;
 use kube::api::{Api, Patch, PatchParams};
 use serde_json::json;
+use std::collections::BTreeMap;
 
 const CONTROL_PLANE: &str = "node-role.kubernetes.io/control-plane";
 const WORKER: &str = "node-role.kubernetes.io/worker";
@@ -26,6 +29,26 @@ pub async fn label(api: &Api<Node>, directory: &Directory) -> Result<Vec<Node>, 
         }
     }
     Ok(nodes)
+}
+
+/// Writes which rendered config each host of `given` has, on its node. Returns the hosts whose node says so now; one
+/// whose node is not there yet is not among them.
+pub async fn annotate(
+    api: &Api<Node>,
+    nodes: &[Node],
+    given: &BTreeMap<String, String>,
+) -> Result<Vec<String>, kube::Error> {
+    let mut said = Vec::new();
+    for node in nodes {
+        let name = node.name_any();
+        let Some(rendered) = given.get(&name) else { continue };
+        if node.annotations().get(CURRENT_CONFIG) != Some(rendered) {
+            let patch = json!({"metadata": {"annotations": {CURRENT_CONFIG: rendered}}});
+            api.patch(&name, &PatchParams::default(), &Patch::Merge(&patch)).await?;
+        }
+        said.push(name);
+    }
+    Ok(said)
 }
 
 /// Whether the node's `Ready` condition is true.

@@ -1,13 +1,17 @@
-//! The install directory: `install-config.yaml` and `agent-config.yaml` in, `auth/` and `.ashlar/` out.
+//! The install directory: `install-config.yaml`, `agent-config.yaml` and `machine-configs/` in, `auth/` and `.ashlar/`
+//! out.
 
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use ashlar_model::bootstrap_api::Cluster;
 use ashlar_model::config::{self, AgentConfig, Host, InstallConfig, Problem};
+use ashlar_model::machine_config::MachineConfig;
 
 use crate::failure::{Fails, Failure};
+use crate::machine_configs;
 
 pub const INSTALL_CONFIG: &str = "install-config.yaml";
 pub const AGENT_CONFIG: &str = "agent-config.yaml";
@@ -17,17 +21,21 @@ pub struct InstallDirectory {
     path: PathBuf,
 }
 
-/// Both files, valid by themselves and against each other.
+/// All files, valid by themselves and against each other.
 #[derive(Debug, Clone)]
 pub struct Configuration {
     pub install: InstallConfig,
     pub agent: AgentConfig,
+    pub machine_configs: Vec<MachineConfig>,
 }
 
-/// A problem and the file that has it.
+/// A problem, and the file and the object in it that have it.
 #[derive(Debug, serde::Serialize)]
 pub struct FileProblem {
-    pub file: &'static str,
+    pub file: String,
+    /// The object's name, where a file holds several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub object: Option<String>,
     #[serde(flatten)]
     pub problem: Problem,
 }
@@ -58,7 +66,7 @@ impl InstallDirectory {
         self.journal_folder().join("status.json")
     }
 
-    /// Both configuration files, or every problem of both.
+    /// All configuration files, or every problem of all of them.
     ///
     /// # Errors
     /// A file cannot be read.
@@ -68,20 +76,27 @@ impl InstallDirectory {
             true => config::agent_config::parse(&self.text(AGENT_CONFIG)?),
             false => Ok(AgentConfig::default()),
         };
-        let of = |file: &'static str| move |problem| FileProblem { file, problem };
-        match (install, agent) {
-            (Ok(install), Ok(agent)) => {
-                let conflicts = config::agent_config::conflicts(&agent, &install);
-                if conflicts.is_empty() {
-                    return Ok(Ok(Configuration { install, agent }));
-                }
-                Ok(Err(conflicts.into_iter().map(of(AGENT_CONFIG)).collect()))
-            }
-            (install, agent) => {
-                let install = install.err().into_iter().flatten().map(of(INSTALL_CONFIG));
-                Ok(Err(install.chain(agent.err().into_iter().flatten().map(of(AGENT_CONFIG))).collect()))
-            }
+        let mut problems = Vec::new();
+        let mut of = |file: &str, found: &[Problem]| {
+            let problem = |problem: &Problem| FileProblem {
+                file: file.to_owned(),
+                object: None,
+                problem: problem.clone(),
+            };
+            problems.extend(found.iter().map(problem));
+        };
+        of(INSTALL_CONFIG, install.as_ref().err().map(Vec::as_slice).unwrap_or_default());
+        of(AGENT_CONFIG, agent.as_ref().err().map(Vec::as_slice).unwrap_or_default());
+        if let (Ok(install), Ok(agent)) = (&install, &agent) {
+            of(AGENT_CONFIG, &config::agent_config::conflicts(agent, install));
         }
+        let machine_configs = machine_configs::read(&self.path, &mut problems)?;
+        let (Ok(install), Ok(agent), true) = (install, agent, problems.is_empty()) else {
+            return Ok(Err(problems));
+        };
+        let configuration = Configuration { install, agent, machine_configs };
+        let together = machine_configs::together(&configuration);
+        Ok(if together.is_empty() { Ok(configuration) } else { Err(together) })
     }
 
     /// As `read`; problems become one failure that lists them.
@@ -112,7 +127,10 @@ impl InstallDirectory {
 
 impl std::fmt::Display for FileProblem {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}: {}", self.file, self.problem)
+        match &self.object {
+            Some(object) => write!(f, "{}: {object}: {}", self.file, self.problem),
+            None => write!(f, "{}: {}", self.file, self.problem),
+        }
     }
 }
 
@@ -127,6 +145,25 @@ impl Configuration {
                 "add `bootstrap:` with its BMC to {AGENT_CONFIG}; `ashlar explain bootstrap` describes it"
             ))
         })
+    }
+
+    /// The facts that every part of the cluster shares.
+    pub fn cluster(&self, kubernetes_version: &str) -> Cluster {
+        let install = &self.install;
+        Cluster {
+            name: install.name.clone(),
+            base_domain: install.base_domain.clone(),
+            kubernetes_version: kubernetes_version.to_owned(),
+            machine_network: install.machine_network,
+            cluster_network: install.cluster_network.cidr,
+            host_prefix: install.cluster_network.host_prefix,
+            service_network: install.service_network,
+            api_vip: install.api_vip,
+            ingress_vip: install.ingress_vip,
+            ssh_key: install.ssh_key.clone(),
+            ntp_servers: install.additional_ntp_servers.clone(),
+            masters: install.masters().count(),
+        }
     }
 
     /// Masters, workers and the bootstrap.

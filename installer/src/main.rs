@@ -4,6 +4,7 @@ mod cli;
 mod directory;
 mod engine;
 mod failure;
+mod machine_configs;
 mod plan;
 
 use std::process::ExitCode;

@@ -14,6 +14,7 @@ use crate::engine::disk::Consent;
 use crate::engine::host::State;
 use crate::engine::serve_address::{AGENT_PORT, MEDIA_PORT};
 use crate::engine::status_file::HostLine;
+use crate::machine_configs;
 
 /// What is known besides the configuration.
 #[derive(Debug, Default)]
@@ -47,7 +48,18 @@ pub struct HostPlan {
     /// What happens if it holds data.
     pub data: String,
     pub calls: Vec<String>,
+    /// What the host is given at its first boot; the bootstrap is given none.
+    pub machine_config: Option<RenderedPlan>,
     pub state: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct RenderedPlan {
+    pub name: String,
+    /// Of the canonical form.
+    pub sha256: String,
+    /// The base config and the user's, as they are merged.
+    pub parts: Vec<String>,
 }
 
 pub fn plan(configuration: &Configuration, facts: &Facts) -> Plan {
@@ -81,14 +93,14 @@ pub fn plan(configuration: &Configuration, facts: &Facts) -> Plan {
     Plan {
         cluster: install.cluster_domain(),
         addresses,
-        hosts: configuration.hosts().map(|host| host_plan(host, facts)).collect(),
+        hosts: configuration.hosts().map(|host| host_plan(configuration, host, facts)).collect(),
         phases: phases(configuration),
         remarks: remarks(configuration, facts),
         estimate: estimate(configuration),
     }
 }
 
-fn host_plan(host: &Host, facts: &Facts) -> HostPlan {
+fn host_plan(configuration: &Configuration, host: &Host, facts: &Facts) -> HostPlan {
     let known = facts.known.get(&host.name);
     let finished = known.is_some_and(|line| line.state.has_system() || line.state == State::Removed);
     let which = match known.and_then(|line| line.disk.as_ref()) {
@@ -117,8 +129,16 @@ fn host_plan(host: &Host, facts: &Facts) -> HostPlan {
         disk,
         data,
         calls: if finished { Vec::new() } else { calls(host, facts) },
+        machine_config: if finished { None } else { rendered(configuration, host) },
         state: known.map(|line| line.state.words().to_owned()),
     }
+}
+
+fn rendered(configuration: &Configuration, host: &Host) -> Option<RenderedPlan> {
+    let pool = machine_configs::pool(host.role)?;
+    // A configuration that was read makes a config for each pool.
+    let preview = machine_configs::preview(configuration, pool).ok()?;
+    Some(RenderedPlan { name: preview.name, sha256: preview.sha256, parts: preview.parts })
 }
 
 /// What its BMC is asked, in order.
@@ -163,6 +183,7 @@ fn phases(configuration: &Configuration) -> Vec<String> {
 
 fn remarks(configuration: &Configuration, facts: &Facts) -> Vec<String> {
     let mut remarks = configuration.install.remarks.clone();
+    remarks.extend(machine_configs::remarks(configuration));
     if configuration.agent.bootstrap.is_none() {
         remarks.push(
             "no bootstrap machine is named: `ashlar create cluster` needs `bootstrap:` in agent-config.yaml"
@@ -214,6 +235,9 @@ impl fmt::Display for Plan {
             let state = host.state.as_ref().map(|state| format!(" ({state})")).unwrap_or_default();
             writeln!(f, "\n{} {}{state}", host.role.as_str(), host.name)?;
             writeln!(f, "  BMC   {}\n  disk  {}\n  data  {}", host.bmc, host.disk, host.data)?;
+            if let Some(config) = &host.machine_config {
+                writeln!(f, "  config {}\n         = {}", config.name, config.parts.join(" + "))?;
+            }
             for (index, call) in host.calls.iter().enumerate() {
                 writeln!(f, "  {:>3}.  {call}", index + 1)?;
             }

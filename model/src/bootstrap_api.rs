@@ -12,6 +12,7 @@
 //! | `GET /healthz` | anyone | `ok` |
 
 use crate::keys::ClusterKeys;
+use crate::machine_config::MachineConfig;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -24,6 +25,9 @@ pub struct Bundle {
     pub bootstrap_host: String,
     pub hosts: Vec<HostRecord>,
     pub keys: ClusterKeys,
+    /// The user's, from the install directory.
+    #[serde(default)]
+    pub machine_configs: Vec<MachineConfig>,
 }
 
 /// The cluster's facts that every part shares.

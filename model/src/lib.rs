@@ -10,6 +10,7 @@ pub mod control_plane;
 pub mod event;
 pub mod inventory;
 pub mod keys;
+pub mod machine_config;
 pub mod node;
 pub mod release;
 pub mod slot;

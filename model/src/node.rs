@@ -1,5 +1,5 @@
-//! What makes an installed machine a node: `/etc/ashlar/node.json` and the Ignition config that the configuration
-//! server renders for one host.
+//! What makes an installed machine a node: `/etc/ashlar/node.json`, the Ignition config that all hosts of a pool have in
+//! common, and the one that a host has for itself.
 
 use crate::bootstrap_api::{Cluster, HostRecord, Role};
 use crate::control_plane::{PRIVATE, PUBLIC};
@@ -14,6 +14,31 @@ pub const IDENTITY_CERTIFICATE: &str = "/etc/ashlar/identity.crt";
 pub const IDENTITY_KEY: &str = "/etc/ashlar/identity.key";
 pub const KUBELET_CONFIG: &str = "/etc/kubernetes/kubelet.yaml";
 pub const KUBELET_ENVIRONMENT: &str = "/etc/ashlar/kubelet.env";
+/// Names the rendered config that the node was given at its first boot.
+pub const RENDERED_NAME: &str = "/etc/ashlar/machine-config";
+/// Units that make a machine a node.
+pub const BASE_UNITS: &[&str] = &["containerd.service", "ashlar-images.service", "kubelet.service"];
+/// Who a host is, its keys, and the control plane's files and state: no machine config may write these, nor anything
+/// below them.
+pub const IDENTITY: &[&str] = &[
+    "/etc/hostname",
+    "/etc/hosts",
+    "/etc/ashlar",
+    BOOTSTRAP_KUBECONFIG,
+    "/etc/kubernetes/pki",
+    "/etc/kubernetes/admin.conf",
+    "/etc/kubernetes/controller-manager.conf",
+    "/etc/kubernetes/encryption.json",
+    "/etc/kubernetes/scheduler.conf",
+    "/etc/kubernetes/manifests/etcd.yaml",
+    "/etc/kubernetes/manifests/kube-apiserver.yaml",
+    "/etc/kubernetes/manifests/kube-controller-manager.yaml",
+    "/etc/kubernetes/manifests/kube-scheduler.yaml",
+    "/var/lib/ashlar",
+    "/var/lib/etcd",
+    "/var/lib/kubelet/kubeconfig",
+    "/var/lib/kubelet/pki",
+];
 /// Beside DHCP's: files of the image's `sourcedir` directories are read in the order of their names.
 const TIME_SERVERS: &str = "/etc/chrony/sources.d/install-config.sources";
 pub const BOOTSTRAP_KUBECONFIG: &str = "/etc/kubernetes/bootstrap-kubeconfig";
@@ -47,39 +72,17 @@ pub enum RenderError {
     NoAddress(String),
 }
 
-/// The Ignition config (spec 3.5) of one host. Holds secrets: only for that host.
-pub fn render_ignition(source: &Source<'_>, host: &HostRecord) -> Result<Value, RenderError> {
-    let address = host.address.ok_or_else(|| RenderError::NoAddress(host.name.clone()))?;
-    let mut files = vec![
-        file("/etc/hostname", &format!("{}\n", host.name), PUBLIC),
-        file("/etc/hosts", &hosts_file(source.cluster, host, address), PUBLIC),
-        file(NODE_FILE, &pretty(&node_file(source, host, address)), PRIVATE),
-        file("/etc/kubernetes/pki/ca.crt", &source.keys.kubernetes_ca.certificate_pem, PUBLIC),
-        file(KUBELET_CONFIG, &pretty(&kubelet_config(Some(source.cluster))), PUBLIC),
-        file(KUBELET_ENVIRONMENT, &kubelet_environment(host, address), PUBLIC),
-        file(BOOTSTRAP_KUBECONFIG, &bootstrap_kubeconfig(source, host), PRIVATE),
-    ];
-    if host.role == Role::Master {
-        files.push(file(CLUSTER_KEYS_FILE, &pretty(source.keys), PRIVATE));
+/// The base config of every pool (`00-ROLE`, Ignition 3.5): what all its hosts have in common. It holds no secret, so
+/// that anybody who knows the configuration can make it, and machine configs may replace any of it.
+pub fn base_ignition(cluster: &Cluster) -> Value {
+    let mut files = vec![file(KUBELET_CONFIG, &pretty(&kubelet_config(Some(cluster))), PUBLIC)];
+    if !cluster.ntp_servers.is_empty() {
+        files.push(file(TIME_SERVERS, &time_servers(&cluster.ntp_servers), PUBLIC));
     }
-    if !source.cluster.ntp_servers.is_empty() {
-        files.push(file(TIME_SERVERS, &time_servers(&source.cluster.ntp_servers), PUBLIC));
-    }
-    let units: Vec<Value> = ["containerd.service", "ashlar-images.service", "kubelet.service"]
-        .iter()
-        .map(|name| json!({"name": name, "enabled": true}))
-        .collect();
-    let mut config = json!({
-        "ignition": {"version": "3.5.0"},
-        "storage": {
-            "directories": [{"path": "/etc/kubernetes/manifests", "mode": 0o755}],
-            "files": files,
-        },
-        "systemd": {"units": units},
-    });
+    let units: Vec<Value> = BASE_UNITS.iter().map(|name| json!({"name": name, "enabled": true})).collect();
     // The image's root has no password, for live systems; a node's console lets nobody in.
     let mut users = vec![json!({"name": "root", "passwordHash": "!"})];
-    if let Some(key) = &source.cluster.ssh_key {
+    if let Some(key) = &cluster.ssh_key {
         users.push(json!({
             "name": "core",
             "groups": ["sudo"],
@@ -87,8 +90,37 @@ pub fn render_ignition(source: &Source<'_>, host: &HostRecord) -> Result<Value, 
             "sshAuthorizedKeys": [key],
         }));
     }
-    config["passwd"] = json!({"users": users});
-    Ok(config)
+    json!({
+        "ignition": {"version": "3.5.0"},
+        "passwd": {"users": users},
+        "storage": {
+            "directories": [{"path": "/etc/kubernetes/manifests", "mode": 0o755}],
+            "files": files,
+        },
+        "systemd": {"units": units},
+    })
+}
+
+/// What one host has for itself (Ignition 3.5), merged over everything else: who it is, and its secrets. `rendered` is
+/// the name of the rendered config that it is given with.
+///
+/// # Errors
+/// The host has no address yet.
+pub fn host_ignition(source: &Source<'_>, host: &HostRecord, rendered: &str) -> Result<Value, RenderError> {
+    let address = host.address.ok_or_else(|| RenderError::NoAddress(host.name.clone()))?;
+    let mut files = vec![
+        file("/etc/hostname", &format!("{}\n", host.name), PUBLIC),
+        file("/etc/hosts", &hosts_file(source.cluster, host, address), PUBLIC),
+        file(NODE_FILE, &pretty(&node_file(source, host, address)), PRIVATE),
+        file(RENDERED_NAME, &format!("{rendered}\n"), PUBLIC),
+        file("/etc/kubernetes/pki/ca.crt", &source.keys.kubernetes_ca.certificate_pem, PUBLIC),
+        file(KUBELET_ENVIRONMENT, &kubelet_environment(host, address), PUBLIC),
+        file(BOOTSTRAP_KUBECONFIG, &bootstrap_kubeconfig(source, host), PRIVATE),
+    ];
+    if host.role == Role::Master {
+        files.push(file(CLUSTER_KEYS_FILE, &pretty(source.keys), PRIVATE));
+    }
+    Ok(json!({"ignition": {"version": "3.5.0"}, "storage": {"files": files}}))
 }
 
 /// chrony.conf(5), `sourcedir`: one `server` or `pool` line each.

@@ -17,6 +17,7 @@ use crate::engine::events::now_ms;
 use crate::engine::report::{Span, critical_path, spans};
 use crate::engine::{Engine, Options, cluster, steps};
 use crate::failure::{Fails, Failure};
+use crate::machine_configs;
 
 #[derive(Subcommand)]
 pub enum Command {
@@ -104,6 +105,7 @@ impl Arguments {
             already(&engine, &directory, at_ms);
             return Ok(ExitCode::SUCCESS);
         }
+        machine_configs::unchanged(&engine)?;
         stop_on_signal(&engine);
         let display = progress::show(&engine, output);
         let end = steps::run(&engine, steps::CREATE).await;

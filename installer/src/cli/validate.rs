@@ -6,6 +6,7 @@ use clap::Args;
 
 use super::{Directory, Output, print_json};
 use crate::failure::Failure;
+use crate::machine_configs;
 
 #[derive(Args)]
 pub struct Arguments {
@@ -28,8 +29,16 @@ impl Arguments {
         match &checked {
             Ok(configuration) => {
                 let hosts = configuration.hosts().count();
-                eprintln!("the configuration of {} is valid: {hosts} hosts", configuration.install.name);
-                for remark in &configuration.install.remarks {
+                let configs = match configuration.machine_configs.len() {
+                    0 => String::new(),
+                    count => format!(", {count} machine configs"),
+                };
+                eprintln!(
+                    "the configuration of {} is valid: {hosts} hosts{configs}",
+                    configuration.install.name
+                );
+                let remarks = machine_configs::remarks(configuration);
+                for remark in configuration.install.remarks.iter().chain(&remarks) {
                     eprintln!("note: {remark}");
                 }
                 Ok(ExitCode::SUCCESS)

@@ -149,21 +149,7 @@ impl Engine {
     /// # Errors
     /// The release is not open.
     pub fn cluster(&self) -> Result<Cluster, Failure> {
-        let install = &self.configuration.install;
-        Ok(Cluster {
-            name: install.name.clone(),
-            base_domain: install.base_domain.clone(),
-            kubernetes_version: self.release()?.release.kubernetes_version.clone(),
-            machine_network: install.machine_network,
-            cluster_network: install.cluster_network.cidr,
-            host_prefix: install.cluster_network.host_prefix,
-            service_network: install.service_network,
-            api_vip: install.api_vip,
-            ingress_vip: install.ingress_vip,
-            ssh_key: install.ssh_key.clone(),
-            ntp_servers: install.additional_ntp_servers.clone(),
-            masters: install.masters().count(),
-        })
+        Ok(self.configuration.cluster(&self.release()?.release.kubernetes_version))
     }
 
     /// The nodes as bootstrap and cluster are to know them now.

@@ -14,6 +14,7 @@ use super::handle::Handle;
 use super::host::{Input, Purpose, State};
 use super::steps::serve;
 use crate::failure::Failure;
+use crate::machine_configs;
 
 /// Hands out the host's task if it has one now; that it was handed out is durable before this returns.
 ///
@@ -96,7 +97,9 @@ fn bootstrap(engine: &Engine, handle: &Handle, disk: &ChosenDisk) -> Result<Task
         bootstrap_host: handle.name().to_owned(),
         hosts: engine.host_records(),
         keys: engine.keys()?.clone(),
+        machine_configs: engine.configuration.machine_configs.clone(),
     };
+    machine_configs::remember(engine)?;
     Ok(Task::Bootstrap(Box::new(BootstrapTask {
         disk: disk.name.clone(),
         disk_serial: disk.serial.clone(),

@@ -33,7 +33,7 @@ bootstrap: {name: bootstrap, bootMACAddress: "52:54:00:00:00:09", bmc: {address:
 pub(crate) fn configuration() -> Configuration {
     let install = config::parse(INSTALL).unwrap_or_else(|problems| panic!("{problems:#?}"));
     let agent = config::agent_config::parse(AGENT).unwrap_or_else(|problems| panic!("{problems:#?}"));
-    Configuration { install, agent }
+    Configuration { install, agent, machine_configs: Vec::new() }
 }
 
 #[test]
@@ -77,4 +77,20 @@ fn the_address_that_bmcs_are_given_stands_in_their_calls() {
     let facts = Facts { serve_towards_bmc: towards, ..Facts::default() };
     let text = plan(&configuration(), &facts).to_string();
     assert!(text.contains("insert http://198.51.100.1:6180/media/…/master-1.iso"), "{text}");
+}
+
+#[test]
+fn each_node_is_named_its_rendered_config_and_what_it_is_made_of() {
+    let mut configuration = configuration();
+    let before = plan(&configuration, &Facts::default()).to_string();
+    configuration.machine_configs = crate::machine_configs::tests::configs("master");
+    let plan = plan(&configuration, &Facts::default());
+    let text = plan.to_string();
+    assert!(before.contains("= 00-master\n") && text.contains("= 00-master + 99-master-motd\n"), "{text}");
+    let of = |name: &str| {
+        plan.hosts.iter().find(|host| host.name == name).and_then(|host| host.machine_config.as_ref())
+    };
+    let config = of("master-1").expect("a config");
+    assert_eq!(config.name, format!("rendered-master-{}", config.sha256));
+    assert!(!before.contains(&config.sha256) && of("bootstrap").is_none());
 }

@@ -1,0 +1,33 @@
+//! What the bootstrap would give to the hosts of each pool, before there is one: the installer checks and shows it by
+//! the functions that will render it.
+
+use ashlar_controllers::machine_config::{Invalid, judge, render};
+use ashlar_model::bootstrap_api::{Cluster, Role};
+use ashlar_model::config::Problem;
+use ashlar_model::machine_config::MachineConfig;
+
+/// The rendered config of a pool, by name and origin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Preview {
+    pub name: String,
+    pub sha256: String,
+    /// What is merged, in this order.
+    pub parts: Vec<String>,
+    pub remarks: Vec<String>,
+}
+
+/// What is wrong with one machine config, with paths in the object.
+pub fn problems(config: &MachineConfig) -> Vec<Problem> {
+    judge(config).err().unwrap_or_default()
+}
+
+/// # Errors
+/// What is wrong with machine configs of the pool, alone or together.
+pub fn preview(cluster: &Cluster, role: Role, configs: &[MachineConfig]) -> Result<Preview, Vec<Invalid>> {
+    render(cluster, role, configs).map(|rendered| Preview {
+        name: rendered.name,
+        sha256: rendered.sha256,
+        parts: rendered.parts,
+        remarks: rendered.remarks,
+    })
+}

@@ -1,0 +1,206 @@
+//! `MachineConfig` and `MachineConfigPool` as kinds of the API, with OpenShift's names, columns and short names.
+//!
+//! Fields that have no effect yet are in the schema, so that OpenShift's objects are taken, and rules refuse values of
+//! them that ask for something.
+
+use ashlar_model::bootstrap_api::Role;
+use ashlar_model::machine_config::{self, POOLS, ROLE_LABEL};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::api::{Api, Patch, PatchParams, PostParams};
+use kube::{Client, CustomResource, CustomResourceExt, KubeSchema, ResourceExt};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::host_object::FIELD_MANAGER;
+
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+/// The API takes 256 KiB of annotations; the rest is the user's own.
+const LONGEST_ANNOTATION: usize = 200 << 10;
+
+/// What every node of a pool has: files, units, users, disks (Ignition) and kernel arguments. A host gets it at its
+/// first boot; a change is not applied to running nodes yet.
+#[derive(CustomResource, KubeSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[kube(
+    group = "machineconfiguration.openshift.io",
+    version = "v1",
+    kind = "MachineConfig",
+    shortname = "mc",
+    validation = Rule::new("!self.metadata.name.startsWith('00-') && !self.metadata.name.startsWith('01-') && !self.metadata.name.startsWith('rendered-')")
+        .message("names that begin with 00-, 01- or rendered- are the release's own"),
+    printcolumn = r#"{"name":"GeneratedByController","type":"string","jsonPath":".metadata.annotations.machineconfiguration\\.openshift\\.io/generated-by-controller-version","description":"Version of the controller that generated the machine config; none for a user's."}"#,
+    printcolumn = r#"{"name":"IgnitionVersion","type":"string","jsonPath":".spec.config.ignition.version","description":"Version of the Ignition specification."}"#,
+    printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
+)]
+#[x_kube(
+    validation = Rule::new("!has(self.fips) || !self.fips").message("spec.fips is not supported: the operating system has no FIPS mode"),
+    validation = Rule::new("!has(self.kernelType) || self.kernelType in ['', 'default']").message("spec.kernelType is not supported: the operating system has one kernel"),
+    validation = Rule::new("!has(self.osImageURL) || self.osImageURL == ''").message("spec.osImageURL is not supported: the image is the release's"),
+    validation = Rule::new("!has(self.baseOSExtensionsContainerImage) || self.baseOSExtensionsContainerImage == ''").message("spec.baseOSExtensionsContainerImage is not supported yet"),
+    validation = Rule::new("!has(self.extensions) || self.extensions.size() == 0").message("spec.extensions is not supported yet")
+)]
+#[serde(rename_all = "camelCase")]
+pub struct MachineConfigSpec {
+    /// Ignition 3.0 to 3.5, and Butane's `contents.inline`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "any_object")]
+    pub config: Option<Value>,
+    /// Arguments of the kernel, one each.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kernel_arguments: Option<Vec<String>>,
+    /// Not supported: must be empty.
+    #[serde(rename = "osImageURL", default, skip_serializing_if = "Option::is_none")]
+    pub os_image_url: Option<String>,
+    /// Not supported: must be empty.
+    #[serde(rename = "baseOSExtensionsContainerImage", default, skip_serializing_if = "Option::is_none")]
+    pub base_os_extensions_container_image: Option<String>,
+    /// Not supported: must be empty.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub extensions: Option<Vec<String>>,
+    /// Not supported: must be false.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fips: Option<bool>,
+    /// Not supported: must be empty or `default`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kernel_type: Option<String>,
+}
+
+/// Nodes that have the same machine configs: `master` and `worker`. Pools of your own are not supported yet.
+#[derive(CustomResource, KubeSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[kube(
+    group = "machineconfiguration.openshift.io",
+    version = "v1",
+    kind = "MachineConfigPool",
+    shortname = "mcp",
+    status = "PoolStatus",
+    validation = Rule::new("self.metadata.name in ['master', 'worker']").message("the pools are master and worker; pools of your own are not supported yet"),
+    printcolumn = r#"{"name":"Config","type":"string","jsonPath":".status.configuration.name"}"#,
+    printcolumn = r#"{"name":"Updated","type":"string","jsonPath":".status.conditions[?(@.type==\"Updated\")].status","description":"Every node of the pool was given this config at its first boot."}"#,
+    printcolumn = r#"{"name":"Updating","type":"string","jsonPath":".status.conditions[?(@.type==\"Updating\")].status","description":"Always False: running nodes are not changed yet."}"#,
+    printcolumn = r#"{"name":"Degraded","type":"string","jsonPath":".status.conditions[?(@.type==\"Degraded\")].status"}"#,
+    printcolumn = r#"{"name":"MachineCount","type":"integer","jsonPath":".status.machineCount"}"#,
+    printcolumn = r#"{"name":"ReadyMachineCount","type":"integer","jsonPath":".status.readyMachineCount"}"#,
+    printcolumn = r#"{"name":"UpdatedMachineCount","type":"integer","jsonPath":".status.updatedMachineCount"}"#,
+    printcolumn = r#"{"name":"DegradedMachineCount","type":"integer","jsonPath":".status.degradedMachineCount"}"#,
+    printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
+)]
+#[serde(rename_all = "camelCase")]
+pub struct MachineConfigPoolSpec {
+    /// Which machine configs are the pool's.
+    pub machine_config_selector: Selector,
+    /// Which nodes are the pool's.
+    pub node_selector: Selector,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Selector {
+    pub match_labels: std::collections::BTreeMap<String, String>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PoolStatus {
+    /// Generation of the pool that this status is of.
+    pub observed_generation: i64,
+    /// What a host of the pool is given at its first boot now; absent while a machine config is invalid.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub configuration: Option<Configuration>,
+    /// Nodes of the pool.
+    pub machine_count: u32,
+    /// Nodes that are Ready and were given this config.
+    pub ready_machine_count: u32,
+    /// Nodes that were given this config at their first boot.
+    pub updated_machine_count: u32,
+    /// Nodes that are not Ready.
+    pub unavailable_machine_count: u32,
+    /// Always 0: nodes are not changed, so none fails at it.
+    pub degraded_machine_count: u32,
+    pub conditions: Vec<Condition>,
+}
+
+/// A rendered config.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Configuration {
+    /// `rendered-POOL-SHA256`: the SHA-256 of the config's canonical form.
+    pub name: String,
+    /// What was merged, in this order.
+    pub source: Vec<Source>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Source {
+    pub name: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Condition {
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// `True`, `False` or `Unknown`.
+    pub status: String,
+    pub reason: String,
+    pub message: String,
+    /// Since when the status is what it is (RFC 3339).
+    pub last_transition_time: String,
+}
+
+fn any_object(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "object", "nullable": true, "x-kubernetes-preserve-unknown-fields": true})
+}
+
+pub fn definitions() -> Vec<CustomResourceDefinition> {
+    vec![MachineConfig::crd(), MachineConfigPool::crd()]
+}
+
+/// The pool of a role.
+pub fn pool(role: Role) -> MachineConfigPool {
+    let node = match role {
+        Role::Master => "node-role.kubernetes.io/control-plane",
+        Role::Worker | Role::Bootstrap => "node-role.kubernetes.io/worker",
+    };
+    let labels = |name: &str, value: &str| Selector { match_labels: [(name.into(), value.into())].into() };
+    MachineConfigPool::new(
+        role.as_str(),
+        MachineConfigPoolSpec {
+            machine_config_selector: labels(ROLE_LABEL, role.as_str()),
+            node_selector: labels(node, ""),
+        },
+    )
+}
+
+/// Makes the pools, and the user's machine configs unless they are there: what was changed in the cluster since stays.
+pub async fn store(client: &Client, configs: &[machine_config::MachineConfig]) -> Result<(), kube::Error> {
+    let pools: Api<MachineConfigPool> = Api::all(client.clone());
+    for role in POOLS {
+        let mut object = json!(pool(*role));
+        // The status is the controllers'.
+        object.as_object_mut().map(|object| object.remove("status"));
+        let parameters = PatchParams::apply(FIELD_MANAGER).force();
+        pools.patch(role.as_str(), &parameters, &Patch::Apply(&object)).await?;
+    }
+    let api: Api<MachineConfig> = Api::all(client.clone());
+    let parameters = PostParams { field_manager: Some(FIELD_MANAGER.into()), ..PostParams::default() };
+    for config in configs {
+        let object: MachineConfig =
+            serde_json::from_value(as_applied(config)).map_err(kube::Error::SerdeError)?;
+        match api.create(&parameters, &object).await {
+            Ok(_) => tracing::info!(name = object.name_any(), "machine config made"),
+            Err(kube::Error::Api(status)) if status.is_already_exists() => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// The object as `kubectl apply` leaves it: with its own text, so that a field that is left out of the next apply goes
+/// away.
+fn as_applied(config: &machine_config::MachineConfig) -> Value {
+    let mut object = config.to_object();
+    let text = format!("{object}\n");
+    if text.len() <= LONGEST_ANNOTATION {
+        object["metadata"]["annotations"][LAST_APPLIED] = text.into();
+    }
+    object
+}

@@ -1,0 +1,66 @@
+//! Machine configs: what the user wants of every node of a pool, in OpenShift's form
+//! (`machineconfiguration.openshift.io/v1`).
+//!
+//! `read` judges everything but the Ignition config itself, which is the `ignition` package's to judge. What has no
+//! effect yet is refused with its field path: nothing that is written is left out silently.
+
+mod numbers;
+mod object;
+mod read;
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::bootstrap_api::Role;
+
+pub use read::{Document, from_object, read};
+
+pub const GROUP: &str = "machineconfiguration.openshift.io";
+pub const API_VERSION: &str = "machineconfiguration.openshift.io/v1";
+pub const KIND: &str = "MachineConfig";
+/// The label that says which pool a machine config is for.
+pub const ROLE_LABEL: &str = "machineconfiguration.openshift.io/role";
+/// The annotation of a node that names the rendered config it was given.
+pub const CURRENT_CONFIG: &str = "machineconfiguration.openshift.io/currentConfig";
+/// Beginnings of names that are this program's: the base configs come first, rendered ones are results.
+pub const RESERVED: &[&str] = &["00-", "01-", "rendered-"];
+/// The roles that have a pool.
+pub const POOLS: &[Role] = &[Role::Master, Role::Worker];
+
+/// One machine config. Its config may hold secrets (password hashes, keys in files): there is no way to print it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MachineConfig {
+    pub name: String,
+    pub role: Role,
+    /// Others than the role's.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+    #[serde(default)]
+    pub annotations: BTreeMap<String, String>,
+    /// Ignition of any version, with Butane's `contents.inline`; integers are integers.
+    pub config: Option<Value>,
+    #[serde(default)]
+    pub kernel_arguments: Vec<String>,
+}
+
+impl fmt::Debug for MachineConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "MachineConfig({} for {})", self.name, self.role.as_str())
+    }
+}
+
+/// The name of the base config of a pool; every user's config comes after it.
+pub fn base_name(role: Role) -> String {
+    format!("00-{}", role.as_str())
+}
+
+/// The name of a result: the pool and the SHA-256 of the canonical form, in hex.
+pub fn rendered_name(role: Role, digest: &str) -> String {
+    format!("rendered-{}-{digest}", role.as_str())
+}
+
+#[cfg(test)]
+mod tests;
