@@ -264,19 +264,20 @@ pub(crate) fn is_data_url(source: &str) -> bool {
     source.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("data:"))
 }
 
-/// The hash is that of the fetched bytes, before they are unpacked.
+/// "If `compression` is specified, the hash describes the decompressed" contents.
 pub(crate) fn check_and_unpack(resource: &Resource, bytes: &[u8]) -> Result<Vec<u8>, ResourceError> {
+    let bytes = if is_gzip(resource)? { gunzip(bytes)? } else { bytes.to_vec() };
     if let Some(wanted) = hash_of(resource.verification.as_ref()) {
         let wanted = parse_hash(wanted)?;
         let found = match &wanted {
-            Hash::Sha256(_) => Hash::Sha256(hex::encode(Sha256::digest(bytes))),
-            Hash::Sha512(_) => Hash::Sha512(hex::encode(Sha512::digest(bytes))),
+            Hash::Sha256(_) => Hash::Sha256(hex::encode(Sha256::digest(&bytes))),
+            Hash::Sha512(_) => Hash::Sha512(hex::encode(Sha512::digest(&bytes))),
         };
         if wanted != found {
             return Err(ResourceError::Hash { wanted: wanted.text(), found: found.text() });
         }
     }
-    if is_gzip(resource)? { gunzip(bytes) } else { Ok(bytes.to_vec()) }
+    Ok(bytes)
 }
 
 fn gunzip(bytes: &[u8]) -> Result<Vec<u8>, ResourceError> {
@@ -372,18 +373,18 @@ mod tests {
     }
 
     #[test]
-    fn the_hash_is_that_of_the_packed_bytes() {
+    fn the_hash_is_that_of_the_unpacked_bytes() {
         let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
         packer.write_all(b"text").expect("memory");
         let packed = packer.finish().expect("memory");
         let mut resource = Resource {
             compression: Some("gzip".into()),
-            verification: Some(Verification { hash: Some(format!("sha256-{:x}", Sha256::digest(&packed))) }),
+            verification: Some(Verification { hash: Some(format!("sha256-{:x}", Sha256::digest(b"text"))) }),
             ..Resource::default()
         };
         assert_eq!(check_and_unpack(&resource, &packed).expect("valid"), b"text");
         resource.verification =
-            Some(Verification { hash: Some(format!("sha512-{:x}", Sha512::digest(b"text"))) });
+            Some(Verification { hash: Some(format!("sha512-{:x}", Sha512::digest(&packed))) });
         assert!(matches!(check_and_unpack(&resource, &packed), Err(ResourceError::Hash { .. })));
     }
 
