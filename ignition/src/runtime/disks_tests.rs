@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use std::fs;
+
 use super::*;
 
 struct Bench {
@@ -32,7 +34,10 @@ impl Bench {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let fetcher = Fetcher::plain(Path::new("/"), |_| {});
         let settings = Settings::default();
-        runtime.block_on(Disks { fetcher: &fetcher, settings: &settings, say: |_| {} }.run(&config))
+        runtime.block_on(
+            Disks { fetcher: &fetcher, settings: &settings, marks: &Marks::new(None), say: |_| {} }
+                .run(&config),
+        )
     }
 
     fn bytes(&self) -> Vec<u8> {
@@ -101,7 +106,10 @@ fn a_device_that_does_not_exist_is_named() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let (fetcher, settings) = (Fetcher::plain(Path::new("/"), |_| {}), Settings::default());
     let failure = runtime
-        .block_on(Disks { fetcher: &fetcher, settings: &settings, say: |_| {} }.run(&config))
+        .block_on(
+            Disks { fetcher: &fetcher, settings: &settings, marks: &Marks::new(None), say: |_| {} }
+                .run(&config),
+        )
         .unwrap_err();
     assert_eq!((failure.stage, failure.entry.as_str()), ("disks", "/dev/no-such-disk"));
 }

@@ -5,14 +5,11 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, BufWriter, Seek, Write};
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderName, HeaderValue, LOCATION};
-use reqwest::{Client, NoProxy, Proxy, StatusCode};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ClientConfig, RootCertStore};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION};
+use reqwest::{Client, RequestBuilder, StatusCode};
 use url::Url;
 
 use super::attempts::{Attempt, Patience, never};
@@ -22,8 +19,6 @@ use super::sink::{Limited, Refused, Sink};
 use super::tftp;
 use crate::resource::{Authority, Proxies, Request, Wanted, shown};
 
-const CONNECT: Duration = Duration::from_secs(10);
-const STALLED: Duration = Duration::from_secs(30);
 const MOST_REDIRECTS: usize = 10;
 const LARGEST_CONFIGURATION: usize = 64 << 20;
 const SYSTEM_BUNDLE: &str = "etc/ssl/certs/ca-certificates.crt";
@@ -40,13 +35,13 @@ type Clients = Vec<((bool, Vec<Authority>, Proxies), Client)>;
 
 pub struct Fetcher {
     /// Scheme, host and port of the configuration server: trusted by `server_ca_pem` alone, gets the identity.
-    own_origins: BTreeSet<String>,
-    server_ca_pem: String,
-    identity: Option<Identity>,
+    pub(super) own_origins: BTreeSet<String>,
+    pub(super) server_ca_pem: String,
+    pub(super) identity: Option<Identity>,
     /// Certificates of other servers: those of the image.
-    system_bundle: Vec<u8>,
+    pub(super) system_bundle: Vec<u8>,
     store: Store,
-    clients: Mutex<Clients>,
+    pub(super) clients: Mutex<Clients>,
     /// Where waiting is told.
     say: fn(&str),
 }
@@ -108,11 +103,9 @@ impl Fetcher {
         file: &mut File,
     ) -> Result<(), Failure> {
         let mut patience = Patience::new(request, self.say);
-        let local = |error: io::Error| Failure {
-            stage: "fetch",
-            entry: shown(&request.url),
-            cause: format!("writing the temporary file: {error}"),
-            remedy: "check the disk".to_owned(),
+        let local = |error: io::Error| {
+            let cause = format!("writing the temporary file: {error}");
+            Failure::because("fetch", shown(&request.url), cause, "check the disk")
         };
         let start = file.stream_position().map_err(local)?;
         loop {
@@ -138,6 +131,9 @@ impl Fetcher {
                 Err(tftp::Stopped::Later(cause)) => return Err(Attempt::Again(cause)),
                 Err(tftp::Stopped::Never(cause) | tftp::Stopped::Write(cause)) => return Err(never(&cause)),
             },
+            "s3" | "arn" if wanted.gzip => {
+                return Err(never("compression cannot be used with S3"));
+            }
             "s3" | "arn" | "gs" => self.object(request, &url, &mut sink).await?,
             other => return Err(never(&format!("nothing is fetched by the scheme {other}"))),
         }
@@ -201,17 +197,11 @@ impl Fetcher {
         headers: &[(String, String)],
     ) -> Result<reqwest::Response, Attempt> {
         let own = self.own_origins.contains(&origin(url));
-        let client = self.client(request, own)?;
-        let mut message = client.get(url.clone());
+        let mut message = self.client(request, own)?.get(url.clone());
         if request.is_config {
             message = message.header(ACCEPT, crate::ACCEPT);
         }
-        if let Some(identity) = self.identity.as_ref().filter(|_| own && url.scheme() == "https") {
-            let mut value = HeaderValue::try_from(format!("Bearer {}", identity.token))
-                .map_err(|_| never("the token in the config slot is no text for a header"))?;
-            value.set_sensitive(true);
-            message = message.header(AUTHORIZATION, value);
-        }
+        message = self.with_token(message, url)?;
         for (name, value) in headers {
             let name = HeaderName::try_from(name).map_err(|_| never("a header has an invalid name"))?;
             let value = HeaderValue::try_from(value).map_err(|_| never("a header has an invalid value"))?;
@@ -225,6 +215,28 @@ impl Fetcher {
             Ok(Ok(response)) => Ok(response),
             Ok(Err(error)) => Err(Attempt::Again(chain(&error.without_url()))),
             Err(_) => Err(Attempt::Again(format!("no answer in {} s", wait.as_secs()))),
+        }
+    }
+
+    /// The token goes to our own servers alone, and never without TLS.
+    fn with_token(&self, message: RequestBuilder, url: &Url) -> Result<RequestBuilder, Attempt> {
+        let own = self.own_origins.contains(&origin(url)) && url.scheme() == "https";
+        let Some(identity) = self.identity.as_ref().filter(|_| own) else { return Ok(message) };
+        let mut value = HeaderValue::try_from(format!("Bearer {}", identity.token))
+            .map_err(|_| never("the token in the config slot is no text for a header"))?;
+        value.set_sensitive(true);
+        Ok(message.header(AUTHORIZATION, value))
+    }
+
+    /// JSON to one of our own servers.
+    pub(super) async fn post(&self, request: &Request, url: &Url, body: Vec<u8>) -> Result<(), Attempt> {
+        let own = self.own_origins.contains(&origin(url));
+        let message = self.client(request, own)?.post(url.clone());
+        let message = self.with_token(message, url)?.header(CONTENT_TYPE, "application/json").body(body);
+        let response = message.send().await.map_err(|error| Attempt::Again(chain(&error.without_url())))?;
+        match response.status() {
+            status if status.is_success() => Ok(()),
+            status => Err(Attempt::Again(format!("answer {status}"))),
         }
     }
 
@@ -270,70 +282,6 @@ impl Fetcher {
         };
         Err(Attempt::Final { cause, remedy })
     }
-
-    fn client(&self, request: &Request, own: bool) -> Result<Client, Attempt> {
-        let key = (own, request.authorities.clone(), request.proxies.clone());
-        let mut clients = self.clients.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if let Some((_, client)) = clients.iter().find(|(other, _)| *other == key) {
-            return Ok(client.clone());
-        }
-        let client = self.new_client(request, own)?;
-        clients.push((key, client.clone()));
-        Ok(client)
-    }
-
-    fn new_client(&self, request: &Request, own: bool) -> Result<Client, Attempt> {
-        let mut roots = RootCertStore::empty();
-        if own {
-            add_certificates(&mut roots, self.server_ca_pem.as_bytes());
-        } else {
-            add_certificates(&mut roots, &self.system_bundle);
-        }
-        for authority in &request.authorities {
-            if add_certificates(&mut roots, &authority.0) == 0 {
-                return Err(never("a certificate authority of the configuration is not PEM"));
-            }
-        }
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let builder = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|error| never(&error.to_string()))?
-            .with_root_certificates(roots);
-        let tls = match self.identity.as_ref().filter(|_| own) {
-            None => builder.with_no_client_auth(),
-            Some(identity) => {
-                let (chain, key) =
-                    identity.pair().ok_or_else(|| never("the identity in the config slot is not PEM"))?;
-                builder.with_client_auth_cert(chain, key).map_err(|error| never(&error.to_string()))?
-            }
-        };
-        let mut client = Client::builder()
-            .tls_backend_preconfigured(tls)
-            .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(CONNECT)
-            .read_timeout(STALLED)
-            .user_agent(concat!("ashlar-ignition/", env!("CARGO_PKG_VERSION")));
-        // The configuration server is in the cluster's own network.
-        if own {
-            client = client.no_proxy();
-        }
-        for proxy in proxies(request).map_err(|error| never(&error))?.into_iter().filter(|_| !own) {
-            client = client.proxy(proxy);
-        }
-        client.build().map_err(|error| never(&chain(&error)))
-    }
-}
-
-fn proxies(request: &Request) -> Result<Vec<Proxy>, String> {
-    let none = NoProxy::from_string(&request.proxies.none.join(","));
-    let one = |make: fn(&str) -> reqwest::Result<Proxy>, url: &str| {
-        make(url)
-            .map(|proxy| proxy.no_proxy(none.clone()))
-            .map_err(|error| format!("the proxy: {}", chain(&error.without_url())))
-    };
-    let http = request.proxies.http.as_deref().map(|url| one(|url| Proxy::http(url), url));
-    let https = request.proxies.https.as_deref().map(|url| one(|url| Proxy::https(url), url));
-    http.into_iter().chain(https).collect()
 }
 
 /// The first words of an answer that is not what was asked for.
@@ -366,20 +314,6 @@ fn refused(refused: Refused) -> Attempt {
         }
     };
     Attempt::Final { cause, remedy }
-}
-
-impl Identity {
-    fn pair(&self) -> Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)> {
-        let chain: Result<Vec<_>, _> =
-            CertificateDer::pem_slice_iter(self.certificate_pem.as_bytes()).collect();
-        let chain = chain.ok().filter(|chain| !chain.is_empty())?;
-        Some((chain, PrivateKeyDer::from_pem_slice(self.private_key_pem.as_bytes()).ok()?))
-    }
-}
-
-fn add_certificates(roots: &mut RootCertStore, pem: &[u8]) -> usize {
-    let certificates = CertificateDer::pem_slice_iter(pem).filter_map(Result::ok);
-    roots.add_parsable_certificates(certificates).0
 }
 
 /// `https://host:port`.

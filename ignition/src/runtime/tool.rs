@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::apply::apply;
 use super::fetch::Fetcher;
-use super::first_boot::fetch_all;
+use super::prepare::fetch_all;
 use super::preview::preview;
 use super::report::Failure;
 use super::root::Root;
