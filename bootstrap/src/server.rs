@@ -3,7 +3,9 @@
 use crate::pivot;
 use crate::state::State;
 use ashlar_controllers::config_server::{self, error};
-use ashlar_model::bootstrap_api::{BootstrapStatus, FirstBootFailure, HostRecord, NodeOrder, NodeReport, Phase};
+use ashlar_model::bootstrap_api::{
+    BootstrapStatus, FirstBootFailure, HostRecord, NodeOrder, NodeReport, Phase,
+};
 use ashlar_pki::Peer;
 use axum::extract::State as Shared;
 use axum::http::StatusCode;

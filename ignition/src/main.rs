@@ -55,7 +55,8 @@ enum Command {
     Tool(Tool),
 }
 
-#[derive(Args)]
+/// Where things are; what is not given is where an installed disk has it.
+#[derive(Args, Default)]
 struct Place {
     /// Where the root of the installed system is, or will be, mounted.
     #[arg(long, default_value = "/sysroot")]
@@ -63,12 +64,27 @@ struct Place {
     /// The config slot: a device or a file, and the byte at which the slot begins.
     #[arg(long, value_name = "PATH[:OFFSET]", default_value = "/dev/ashlar/config-slot")]
     slot: String,
+    /// The boot partition: a device, or the directory that it is mounted at.
+    #[arg(long)]
+    boot: Option<PathBuf>,
+    /// The partition of /var.
+    #[arg(long)]
+    var: Option<PathBuf>,
+    /// What one stage hands to the next; memory that only root reads.
+    #[arg(long)]
+    run: Option<PathBuf>,
 }
 
 impl Place {
     fn machine(&self) -> Machine {
         let (slot, offset) = split_offset(&self.slot);
-        Machine::new(self.sysroot.clone(), slot, offset, say)
+        let usual = Machine::new(self.sysroot.clone(), slot, offset, say);
+        Machine {
+            boot: self.boot.clone().unwrap_or_else(|| usual.boot.clone()),
+            var: self.var.clone().unwrap_or_else(|| usual.var.clone()),
+            run: self.run.clone().unwrap_or_else(|| usual.run.clone()),
+            ..usual
+        }
     }
 }
 
@@ -92,7 +108,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run_first_boot(sysroot: PathBuf, slot: &str) -> anyhow::Result<ExitCode> {
-    let place = Place { sysroot: sysroot.clone(), slot: slot.to_owned() };
+    let place = Place { sysroot: sysroot.clone(), slot: slot.to_owned(), ..Place::default() };
     let (slot, offset) = split_offset(slot);
     let outcome = match first_boot(&FirstBoot { sysroot, slot, offset, say }).await {
         Ok(outcome) => outcome,
@@ -129,7 +145,8 @@ async fn restart() -> anyhow::Result<ExitCode> {
 }
 
 async fn attend_here() -> anyhow::Result<ExitCode> {
-    let place = Place { sysroot: "/sysroot".into(), slot: "/dev/ashlar/config-slot".to_owned() };
+    let place =
+        Place { sysroot: "/sysroot".into(), slot: "/dev/ashlar/config-slot".to_owned(), ..Place::default() };
     attend(&place.machine()).await.map(|()| ExitCode::SUCCESS)
 }
 

@@ -5,10 +5,10 @@
 
 use thiserror::Error;
 
+use crate::data_url::{data_url, is_data_url, read_data_url};
 use crate::parse::ParseError;
 use crate::resource::{
-    Authority, Fetched, Proxies, Request, ResourceError, Settings, Timeouts, check_and_unpack, data_url,
-    is_data_url, read_data_url, shown,
+    Authority, Fetched, Proxies, Request, ResourceError, Settings, Timeouts, check_and_unpack, shown,
 };
 use crate::spec::{Ignition, Resource};
 use crate::{Config, merge, parse};

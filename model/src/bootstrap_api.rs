@@ -225,7 +225,9 @@ mod tests {
             may_pass: false,
         };
         let line = failure.line();
-        assert!(line.starts_with("disks at /dev/vdb: in use [2Jxxx") && line.ends_with("; name another device"));
+        assert!(
+            line.starts_with("disks at /dev/vdb: in use [2Jxxx") && line.ends_with("; name another device")
+        );
         assert!(line.len() < 600 && !line.chars().any(char::is_control));
     }
 }

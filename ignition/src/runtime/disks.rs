@@ -66,7 +66,7 @@ impl Disks<'_> {
         })?;
         let after = applied(&table, &changes, wipe);
         let settled = if wipe {
-            same(&table.entries, &after)
+            !matches!(disk.found, Found::Mbr) && same(&table.entries, &after)
         } else {
             changes.iter().all(|change| matches!(change, Change::Keep(_)))
         };

@@ -12,10 +12,11 @@ use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderVal
 use reqwest::{Client, RequestBuilder, StatusCode};
 use url::Url;
 
+use super::answers;
 use super::attempts::{Attempt, Patience, never};
 use super::cloud::{self, Store};
 use super::report::{Failure, chain};
-use super::sink::{Limited, Refused, Sink};
+use super::sink::{Limited, Sink};
 use super::tftp;
 use crate::resource::{Authority, Proxies, Request, Wanted, shown};
 
@@ -137,7 +138,7 @@ impl Fetcher {
             "s3" | "arn" | "gs" => self.object(request, &url, &mut sink).await?,
             other => return Err(never(&format!("nothing is fetched by the scheme {other}"))),
         }
-        sink.finish().map_err(refused)
+        sink.finish().map_err(answers::refused)
     }
 
     /// Headers of the configuration are dropped after a redirect.
@@ -251,69 +252,15 @@ impl Fetcher {
             loop {
                 match response.chunk().await {
                     Ok(Some(chunk)) => {
-                        sink.write_all(&chunk).map_err(|error| refused(sink.refusal(error)))?
+                        sink.write_all(&chunk).map_err(|error| answers::refused(sink.refusal(error)))?
                     }
                     Ok(None) => return Ok(()),
                     Err(error) => return Err(Attempt::Again(chain(&error.without_url()))),
                 }
             }
         }
-        // The configuration server may not know the host yet; elsewhere a missing file stays missing.
-        let not_yet =
-            [StatusCode::UNAUTHORIZED, StatusCode::NOT_FOUND, StatusCode::CONFLICT, StatusCode::TOO_EARLY];
-        let own = self.own_origins.contains(&origin(url));
-        let later = status.is_server_error()
-            || matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS)
-            || (own && not_yet.contains(&status));
-        let said = beginning(response).await;
-        let cause =
-            if said.is_empty() { format!("answer {status}") } else { format!("answer {status}: {said}") };
-        if later {
-            return Err(Attempt::Again(cause));
-        }
-        let remedy = match status {
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN if own => {
-                "the server does not accept this host's token or key: install the host again"
-            }
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-                "give the request what the server asks for (httpHeaders), or make the file public"
-            }
-            _ => "correct the source in the configuration and install the host again",
-        };
-        Err(Attempt::Final { cause, remedy })
+        Err(answers::unsuccessful(response, status, self.own_origins.contains(&origin(url))).await)
     }
-}
-
-/// The first words of an answer that is not what was asked for.
-async fn beginning(mut response: reqwest::Response) -> String {
-    let mut bytes = Vec::new();
-    while let Ok(Some(chunk)) = response.chunk().await {
-        bytes.extend_from_slice(&chunk);
-        if bytes.len() >= 1024 {
-            break;
-        }
-    }
-    String::from_utf8_lossy(&bytes).chars().filter(|c| !c.is_control()).take(200).collect()
-}
-
-fn refused(refused: Refused) -> Attempt {
-    let (cause, remedy) = match refused {
-        Refused::Hash { wanted, found } => (
-            format!("the contents have the hash {found}, not {wanted}"),
-            "correct the hash, or put the right file on the server",
-        ),
-        Refused::Gzip(error) => (
-            format!("the contents are not valid gzip: {error}"),
-            "leave `compression` out, or pack the file with gzip",
-        ),
-        Refused::Write(error) if error.kind() == io::ErrorKind::StorageFull => {
-            ("the contents do not fit on the disk".to_owned(), "install to a larger disk, or write less")
-        }
-        Refused::Write(error) => {
-            (format!("the contents cannot be taken: {error}"), "correct the source in the configuration")
-        }
-    };
-    Attempt::Final { cause, remedy }
 }
 
 /// `https://host:port`.

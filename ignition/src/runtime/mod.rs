@@ -1,7 +1,9 @@
 //! What touches a machine: paths inside a root, applying actions, fetching, and the first boot.
 
+mod answers;
 mod apply;
 mod attempts;
+mod before_files;
 mod boot_partition;
 mod clients;
 mod cloud;
@@ -10,6 +12,7 @@ mod crypttab;
 mod devices;
 mod disks;
 mod emergency;
+mod entries;
 mod fetch;
 mod files;
 mod finish;

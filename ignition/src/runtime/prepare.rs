@@ -131,7 +131,7 @@ fn names_remote(value: &Value) -> bool {
     match value {
         Value::Array(list) => list.iter().any(names_remote),
         Value::Object(map) => map.iter().any(|(key, value)| match (key.as_str(), value) {
-            ("source", Value::String(url)) => !url.is_empty() && !crate::resource::is_data_url(url),
+            ("source", Value::String(url)) => !url.is_empty() && !crate::data_url::is_data_url(url),
             ("needsNetwork", value) => value == true,
             ("tang", Value::Array(servers)) => {
                 servers.iter().any(|server| server["advertisement"].as_str().is_none_or(str::is_empty))

@@ -12,6 +12,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::apply::apply;
+use super::before_files::before_files;
 use super::fetch::Fetcher;
 use super::prepare::fetch_all;
 use super::preview::preview;
@@ -19,7 +20,7 @@ use super::report::Failure;
 use super::root::Root;
 use crate::convert::{ConvertError, convert};
 use crate::render::{Rendered, Rendering, embed};
-use crate::spec::{Config, Storage};
+use crate::spec::Config;
 use crate::version::Version;
 use crate::{Fetched, Parsed, Problem, canonical, diff, digest, parse, parse_with_files, plan, validate};
 
@@ -218,61 +219,6 @@ async fn print_plan(file: &Path, root: Option<&Path>, as_json: bool) -> anyhow::
     }
     let blocked = standings.contains(&Some(super::preview::Standing::Blocked));
     Ok(ExitCode::from(u8::from(blocked)))
-}
-
-/// Stage, what is done, and whether data can be lost.
-fn before_files(config: &Config) -> Vec<(&'static str, String, bool)> {
-    let mut lines = Vec::new();
-    let arguments = config.kernel_arguments.clone().unwrap_or_default();
-    lines.extend(
-        arguments
-            .should_exist
-            .into_iter()
-            .flatten()
-            .map(|word| ("kargs", format!("add {word}; one restart"), false)),
-    );
-    lines.extend(
-        arguments
-            .should_not_exist
-            .into_iter()
-            .flatten()
-            .map(|word| ("kargs", format!("remove {word}; one restart"), false)),
-    );
-    let storage: Storage = config.storage.clone().unwrap_or_default();
-    for disk in storage.disks.into_iter().flatten() {
-        let wipe = disk.wipe_table == Some(true);
-        let count = disk.partitions.as_ref().map_or(0, Vec::len);
-        let entries =
-            disk.partitions.iter().flatten().any(|partition| partition.wipe_partition_entry == Some(true));
-        let words = if wipe { "wipe the table" } else { "keep what is there" };
-        lines.push(("disks", format!("{}: {words}, {count} partitions", disk.device), wipe || entries));
-    }
-    for raid in storage.raid.into_iter().flatten() {
-        let devices = raid.devices.unwrap_or_default().join(", ");
-        lines.push((
-            "disks",
-            format!("/dev/md/{}: {} of {devices}", raid.name, raid.level.unwrap_or_default()),
-            true,
-        ));
-    }
-    for luks in storage.luks.into_iter().flatten() {
-        let wipe = luks.wipe_volume == Some(true);
-        lines.push((
-            "disks",
-            format!("/dev/mapper/{}: LUKS on {}", luks.name, luks.device.unwrap_or_default()),
-            wipe,
-        ));
-    }
-    for entry in storage.filesystems.into_iter().flatten() {
-        let format = entry.format.clone().unwrap_or_default();
-        let place = entry.path.map_or_else(String::new, |path| format!(", mounted at {path}"));
-        lines.push((
-            "disks",
-            format!("{}: {format}{place}", entry.device),
-            entry.wipe_filesystem == Some(true),
-        ));
-    }
-    lines
 }
 
 async fn carry_out(file: &Path, root: PathBuf, only_files: bool) -> anyhow::Result<ExitCode> {
