@@ -11,19 +11,26 @@ pub(super) fn give(text: &mut String, user: &str) {
     if find(text, user).is_some() {
         return;
     }
-    let taken = text.lines().map(fields).filter_map(|line| {
-        let start: u64 = field(&line, 1).parse().ok()?;
-        let count: u64 = field(&line, 2).parse().ok()?;
-        Some((start, start.saturating_add(count)))
-    });
-    let mut taken: Vec<(u64, u64)> = taken.collect();
-    taken.sort_unstable();
+    // As useradd leaves the file: in the order of the ranges, the new one at the end.
+    let mut lines: Vec<&str> = text.lines().collect();
+    lines.sort_by_key(|line| range(line).map_or((true, 0, 0), |(start, end)| (false, start, end)));
+    let mut sorted: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    let taken: Vec<(u64, u64)> = lines.into_iter().filter_map(range).collect();
     let start = taken.into_iter().fold(FIRST, |start, (first, end)| {
         if first >= start.saturating_add(COUNT) { start } else { start.max(end) }
     });
     if start + COUNT - 1 <= LAST {
-        append(text, &format!("{user}:{start}:{COUNT}"));
+        append(&mut sorted, &format!("{user}:{start}:{COUNT}"));
+        *text = sorted;
     }
+}
+
+/// First id, and the one after the last.
+fn range(line: &str) -> Option<(u64, u64)> {
+    let line = fields(line);
+    let start: u64 = field(&line, 1).parse().ok()?;
+    let count: u64 = field(&line, 2).parse().ok()?;
+    Some((start, start.saturating_add(count)))
 }
 
 #[cfg(test)]
@@ -36,7 +43,7 @@ mod tests {
         for user in ["c", "d", "e", "c"] {
             give(&mut text, user);
         }
-        let wanted = "a:100000:65536\nb:300000:65536\nc:165536:65536\nd:231072:65536\ne:365536:65536\n";
+        let wanted = "a:100000:65536\nc:165536:65536\nd:231072:65536\nb:300000:65536\ne:365536:65536\n";
         assert_eq!(text, wanted);
     }
 }

@@ -25,6 +25,7 @@ use super::prepare::{self, Prepared, make_run};
 use super::report::Failure;
 use super::root::Root;
 use super::sources::{self, Sources};
+use super::volumes::KEYS;
 use crate::plan;
 
 /// There while something must be fetched.
@@ -232,7 +233,21 @@ fn umount(machine: &Machine, prepared: &Prepared) -> Result<Went, Failure> {
     if machine.var.exists() {
         mounts::unmount_all(&[machine.sysroot.join("var")])?;
     }
+    forget(machine, prepared)?;
     Ok(Went::On)
+}
+
+/// The running system has no use for the configuration and the keys, and root there is not only us.
+fn forget(machine: &Machine, prepared: &Prepared) -> Result<(), Failure> {
+    let mut paths: Vec<PathBuf> = [HANDED, MOUNTS, WARNINGS].map(|name| machine.run.join(name)).into();
+    let storage = prepared.rendered.config.storage.as_ref();
+    if storage.is_some_and(|storage| storage.luks.as_ref().is_some_and(|list| !list.is_empty())) {
+        paths.push(KEYS.into());
+    }
+    paths.iter().try_for_each(|path| {
+        files::remove(path)
+            .map_err(|error| Failure::new("finish", path.display(), &error, "restart the host"))
+    })
 }
 
 fn keep<T: serde::Serialize>(machine: &Machine, name: &str, list: &[T]) -> Result<(), Failure> {

@@ -83,6 +83,7 @@ fn a_configuration_of_data_urls_is_applied_without_the_network_and_once() {
     assert_eq!((&result["source"], &result["host"]), (&json!("the config slot"), &json!("m")));
     assert_eq!(result["userConfigProvided"], true);
     assert!(!bench.text("boot/ashlar-ignition-applied").is_empty());
+    assert!(!bench.machine.run.join(HANDED).exists(), "nothing of the configuration is left in memory");
     fs::write(bench.folder.path().join("sysroot/etc/a"), "changed later").expect("a file");
     assert_eq!(bench.boot().expect("nothing to do"), [Went::NothingToDo; 6]);
     assert_eq!(bench.text("sysroot/etc/a"), "changed later");
@@ -130,6 +131,41 @@ fn the_network_is_asked_for_only_when_something_must_be_fetched() {
         assert_eq!(bench.machine.run.join(NEED_NETWORK).exists(), wanted == Went::NeedsNetwork);
         assert_eq!(bench.machine.run.join(HANDED).exists(), wanted == Went::On);
     }
+}
+
+/// Answers one request with this configuration.
+fn server(config: Value) -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}/a", listener.local_addr().expect("an address"));
+    std::thread::spawn(move || {
+        use std::io::{Read, Write};
+        let (mut stream, _) = listener.accept().expect("a connection");
+        let _ = stream.read(&mut [0; 4096]).expect("a request");
+        let body = config.to_string();
+        write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len()).expect("an answer");
+    });
+    url
+}
+
+#[test]
+fn the_configuration_that_the_kernel_names_is_fetched_and_taken_in_place_of_the_slots() {
+    let named = |text: &str| {
+        config(json!({"files": [{"path": "/etc/a", "contents": {"source": format!("data:,{text}")}}]}))
+    };
+    let bench = Bench::new(named("slot"));
+    let url = server(named("kernel"));
+    fs::write(&bench.machine.command_line, format!("quiet ignition.config.url={url}\n")).expect("a file");
+    let went = bench.boot().expect("applied");
+    assert_eq!(went, [&[Went::NeedsNetwork][..], &[Went::On; 6]].concat());
+    assert_eq!(bench.text("sysroot/etc/a"), "kernel");
+    let result: Value = serde_json::from_str(&bench.text("sysroot/etc/.ignition-result.json")).expect("JSON");
+    assert_eq!(result["source"], "the kernel argument ignition.config.url");
+
+    let bench = Bench::new(named("slot"));
+    let url = crate::data_url(named("inline").to_string().as_bytes());
+    fs::write(&bench.machine.command_line, format!("ignition.config.url={url}")).expect("a file");
+    assert_eq!(bench.boot().expect("applied"), [Went::On; 6], "no network is needed");
+    assert_eq!(bench.text("sysroot/etc/a"), "inline");
 }
 
 #[test]

@@ -19,6 +19,7 @@ use super::preview::preview;
 use super::report::Failure;
 use super::root::Root;
 use crate::convert::{ConvertError, convert};
+use crate::disks::refusals::refusals;
 use crate::render::{Rendered, Rendering, embed};
 use crate::spec::Config;
 use crate::version::Version;
@@ -195,6 +196,7 @@ async fn print_plan(file: &Path, root: Option<&Path>, as_json: bool) -> anyhow::
     let actions = plan(&rendered.config, &rendered.settings)
         .or_else(|problems| accept(problems).map(|()| Vec::new()))?;
     let before = before_files(&rendered.config);
+    let refused = refusals(&rendered.config);
     let root = root.map(Root::new);
     let standings: Vec<_> =
         actions.iter().map(|action| root.as_ref().map(|root| preview(action, root))).collect();
@@ -205,8 +207,15 @@ async fn print_plan(file: &Path, root: Option<&Path>, as_json: bool) -> anyhow::
             .iter()
             .zip(&standings)
             .map(|(action, standing)| json!({"stage": "files", "action": action.to_string(), "standing": standing}));
-        println!("{}", serde_json::to_string_pretty(&stages.chain(files).collect::<Vec<_>>())?);
+        let refused = refused
+            .iter()
+            .map(|problem| json!({"stage": "plan", "action": problem.to_string(), "refused": true}));
+        println!(
+            "{}",
+            serde_json::to_string_pretty(&refused.chain(stages).chain(files).collect::<Vec<_>>())?
+        );
     } else {
+        refused.iter().for_each(|problem| println!("! plan: {problem}"));
         for (stage, text, wipes) in &before {
             println!("{} {stage}: {text}", if *wipes { '!' } else { '?' });
         }
@@ -217,7 +226,7 @@ async fn print_plan(file: &Path, root: Option<&Path>, as_json: bool) -> anyhow::
             say("+ is made, = is there, ~ is changed, ! stops the run or wipes, ? shows when it is done");
         }
     }
-    let blocked = standings.contains(&Some(super::preview::Standing::Blocked));
+    let blocked = !refused.is_empty() || standings.contains(&Some(super::preview::Standing::Blocked));
     Ok(ExitCode::from(u8::from(blocked)))
 }
 
