@@ -17,7 +17,7 @@ use crate::commit::{self, Deploy, Deployment};
 use crate::images::{self, BuiltImage};
 use crate::stage::{self, Key, cached};
 use crate::system::{self, Programs};
-use crate::{boot_loader, components, disk, initramfs, medium, release, squash, tree};
+use crate::{boot_loader, boot_menu, components, disk, initramfs, medium, release, squash, tree};
 
 /// Kernel arguments of an installed disk.
 const KERNEL_ARGUMENTS: &[&str] =
@@ -271,6 +271,7 @@ impl<'a> Build<'a> {
             .text(include_str!("initramfs.rs"))
             .text(include_str!("commit.rs"))
             .text(include_str!("disk.rs"))
+            .text(&boot_menu::configuration())
             .text(include_str!("squash.rs"))
             .text(include_str!("medium.rs"));
         for made in [&parts.packages, &parts.loader, &parts.initramfs, &parts.base, &parts.images] {

@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use ashlar_host::cmd::{self, Cmd};
 use ashlar_model::release::{Chunk, DiskImage, Partition};
-use ashlar_model::slot;
+use ashlar_model::{boot_counter, slot};
 use gptman::{GPT, GPTPartitionEntry};
 use sha2::{Digest, Sha256};
 use uuid::{Uuid, uuid};
 
 use crate::boot_loader::{self, DISK_EFI, DISK_EFI_BYTES, SECTOR};
+use crate::boot_menu;
 
 const MIB: u64 = 1 << 20;
 const CHUNK_BYTES: u64 = 4 * MIB;
@@ -28,14 +29,6 @@ const ROOT_FILE_SYSTEM: &str = "910678ff-f77e-4a7d-8d53-86f2ac47a823";
 
 pub const CONFIG_SLOT: &str = "ashlar-config";
 pub const ROOT: &str = "root";
-
-const BOOT_MENU: &str = r#"serial --unit=0 --speed=115200
-terminal_input console serial
-terminal_output console serial
-set timeout=1
-set default=0
-source /loader/grub.cfg
-"#;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -62,7 +55,9 @@ pub async fn make(sysroot: &Path, loader: &Path, image: &Path) -> Result<DiskIma
     let boot = sysroot.with_extension("boot");
     fs::rename(sysroot.join("boot"), &boot).map_err(write)?;
     fs::create_dir(sysroot.join("boot")).map_err(write)?;
-    fs::write(boot.join("grub/grub.cfg"), BOOT_MENU).map_err(write)?;
+    fs::write(boot.join("grub/grub.cfg"), boot_menu::configuration()).map_err(write)?;
+    let nothing = boot_counter::Environment::default().block().unwrap_or_default();
+    fs::write(boot.join(boot_counter::ENVIRONMENT_FILE), nothing).map_err(write)?;
 
     let partitions = layout(root_bytes(used_bytes(sysroot).await?));
     let size = partitions.last().map_or(0, |last| last.start + last.size) + MARGIN;

@@ -4,6 +4,7 @@
 //! Runs on a developer's or CI machine as root; nothing here runs on a host of a cluster.
 
 pub mod boot_loader;
+mod boot_menu;
 pub mod build;
 pub mod chroot;
 pub mod commit;

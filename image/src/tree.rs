@@ -138,8 +138,8 @@ async fn sources() -> Result<String, Error> {
 /// Without a line for security updates their suite is left out.
 fn sources_from(targets: &str) -> Option<String> {
     let mirror = |label: &str| {
-        let rest = targets.lines().find_map(|line| line.strip_prefix(label)?.strip_prefix(' '));
-        rest.map(str::trim)
+        let mut known = targets.lines().filter_map(|line| line.trim().rsplit_once(' '));
+        known.find(|(other, _)| *other == label).map(|(_, mirror)| mirror)
     };
     let line = |mirror: &str, suite: &str| format!("deb [signed-by={KEYRING}] {mirror} {suite} main\n");
     let main = mirror("Debian")?;

@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 /// Address of the administrator's namespace in both networks (last byte).
 const ADMINISTRATOR: u8 = 1;
 const GIB: u64 = 1 << 30;
+const EMULATED_CPUS: u32 = 2;
+const EMULATED_MEMORY_MIB: u64 = 4096;
 /// Names become parts of network namespaces, control groups and paths.
 const LONGEST_NAME: usize = 32;
 
@@ -20,6 +22,8 @@ pub enum Error {
     Twice { what: &'static str, value: String },
     #[error("a rack needs at least one server")]
     Empty,
+    #[error("the rack has no server `{name}` that could be emulated")]
+    NoServer { name: String },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,10 +52,49 @@ pub enum Role {
     Worker,
 }
 
+/// What gives a server its body.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Driver {
+    /// systemd-nspawn: native speed, without firmware, boot loader, kernel and initramfs.
+    #[default]
+    Container,
+    /// QEMU: all of a computer, slower.
+    Qemu(Chassis),
+}
+
+/// What an emulated computer is like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Chassis {
+    pub firmware: Firmware,
+    pub drive: Drive,
+    /// Logical sectors of its disks, bytes.
+    pub sector: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Firmware {
+    Bios,
+    Uefi,
+    /// UEFI that starts only what Microsoft's keys have signed.
+    UefiSecureBoot,
+}
+
+/// As what virtual media appear.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Drive {
+    Cd,
+    Usb,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServerSpec {
     pub name: String,
     pub role: Role,
+    #[serde(default)]
+    pub driver: Driver,
     pub cpus: u32,
     pub memory_mib: u64,
     pub disks: Vec<DiskSpec>,
@@ -133,6 +176,20 @@ impl RackSpec {
         self
     }
 
+    /// The same rack with some servers in QEMU; they get what an emulated computer can use.
+    ///
+    /// # Errors
+    /// The rack has no server of such a name.
+    pub fn with_emulated(mut self, servers: &[String], chassis: Chassis) -> Result<Self, Error> {
+        for name in servers {
+            let server = self.servers.iter_mut().find(|server| server.name == *name);
+            let server = server.ok_or_else(|| Error::NoServer { name: name.clone() })?;
+            server.driver = Driver::Qemu(chassis);
+            (server.cpus, server.memory_mib) = (EMULATED_CPUS, EMULATED_MEMORY_MIB);
+        }
+        Ok(self)
+    }
+
     /// # Errors
     /// A name that cannot be used, or two servers that share what must be their own.
     pub fn validate(&self) -> Result<(), Error> {
@@ -158,6 +215,7 @@ fn server_spec(name: &str, role: Role, machine: Ipv4Addr, bmc: Ipv4Addr) -> Serv
     ServerSpec {
         name: name.to_owned(),
         role,
+        driver: Driver::Container,
         cpus: 4,
         memory_mib: 16 * 1024,
         disks: vec![DiskSpec {

@@ -81,6 +81,9 @@ pub async fn console(
         };
         at += bytes.len() as u64;
         out.write_all(&bytes).and_then(|()| out.flush()).map_err(|source| Error::Show { source })?;
+        if !bytes.is_empty() {
+            continue;
+        }
         if !follow {
             return Ok(());
         }

@@ -3,6 +3,7 @@
 //! No I/O, no clock, no randomness, no async: every function here gives the same answer to the same question.
 
 pub mod agent_api;
+pub mod boot_counter;
 pub mod bootstrap_api;
 pub mod config;
 pub mod control_plane;

@@ -29,11 +29,18 @@ const PACKAGES: &[(&str, &str)] = &[
     ("mmdebstrap", "the operating system's package tree"),
     ("mtools", "files on the EFI partition without mounting it"),
     ("nftables", "keeping the lab apart from the world"),
+    ("ovmf", "UEFI of emulated servers"),
+    ("qemu-system-x86", "emulated servers: firmware, boot loader and kernel are tested with them"),
     ("squashfs-tools", "the medium's root file system"),
     ("systemd-container", "the lab's machines"),
     ("unzip", "unpacking the Go toolchain"),
     ("xorriso", "the medium"),
 ];
+
+const QEMU: &str = "qemu-system-x86";
+const QEMU_MINIMUM: u32 = 10;
+const BACKPORTS: &str = "/etc/apt/sources.list.d/ashlar-backports.list";
+const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /// Newest that all components build with; what is needed at least is in their go.mod files.
 const GO: &str = "1.26.8";
@@ -51,6 +58,7 @@ pub fn run() -> Result<()> {
 pub fn ensure(session: &Session) -> Result<()> {
     packages(session)?;
     package_lists(session)?;
+    newer_qemu(session)?;
     go(session)
 }
 
@@ -92,6 +100,36 @@ fn packages(session: &Session) -> Result<()> {
     session.run("Reading the package lists", "10 s", &mut apt(&["update", "-qq"]))?;
     let mut install = apt(&["install", "-qq", "-y", "--no-install-recommends"]);
     session.run_quietly("Installing packages", "60 s", install.args(&names))
+}
+
+/// The release's kernel hangs in the QEMU of Debian 12; its backports have one that works.
+fn newer_qemu(session: &Session) -> Result<()> {
+    let version = process::output(Command::new("dpkg-query").args(["-W", "-f", "${Version}", QEMU]))?;
+    if major(&version) >= QEMU_MINIMUM {
+        return Ok(());
+    }
+    let release = fs::read_to_string("/etc/os-release").context("reading /etc/os-release")?;
+    let codename = release.lines().find_map(|line| line.strip_prefix("VERSION_CODENAME="));
+    let codename = codename.context("/etc/os-release has no VERSION_CODENAME")?;
+    let format = ["indextargets", "--format", "$(REPO_URI)", "Label: Debian", "Created-By: Packages"];
+    let mirrors = process::output(Command::new("apt-get").args(format))?;
+    let mirror = mirrors.lines().next().context("apt knows no mirror of Debian")?;
+    session
+        .say(&format!("adds {codename}-backports to apt's sources ({BACKPORTS}): QEMU {version} is too old"));
+    let line = format!("deb [signed-by={KEYRING}] {mirror} {codename}-backports main\n");
+    fs::write(BACKPORTS, line).with_context(|| format!("writing {BACKPORTS}"))?;
+    session.run("Reading the package lists", "10 s", Command::new("apt-get").args(["update", "-qq"]))?;
+    let suite = format!("{codename}-backports");
+    let install = ["install", "-qq", "-y", "--no-install-recommends", "-t", &suite, QEMU];
+    let mut command = Command::new("apt-get");
+    command.args(install).env("DEBIAN_FRONTEND", "noninteractive");
+    session.run_quietly("Installing a newer QEMU", "30 s", &mut command)
+}
+
+/// `1:10.0.2+ds-2` is 10.
+fn major(version: &str) -> u32 {
+    let upstream = version.split_once(':').map_or(version, |(_, upstream)| upstream);
+    upstream.split('.').next().and_then(|number| number.parse().ok()).unwrap_or_default()
 }
 
 /// The operating system that is built comes from apt's mirrors, and apt knows them by its lists.
@@ -195,6 +233,13 @@ fn make_executable(folder: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn epochs_are_no_versions() {
+        assert_eq!(major("1:7.2+dfsg-7+deb12u18+b3"), 7);
+        assert_eq!(major("1:10.0.2+ds-2+deb13u1~bpo12+1"), 10);
+        assert_eq!(major(""), 0);
+    }
 
     #[test]
     fn old_toolchains_are_not_enough() {

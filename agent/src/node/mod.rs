@@ -2,6 +2,7 @@
 //! to be; afterwards it keeps certificates fresh. Works from its last order when no server answers.
 
 mod apply;
+mod boot_health;
 mod leaves;
 mod order;
 mod probe;
@@ -43,7 +44,8 @@ pub async fn run() -> anyhow::Result<()> {
         (Some(_), Err(error)) => return Err(error),
     };
     let node = apply::Node::new(Path::new("/"), file, keys)?;
-    Daemon { node, server, order, applied: None, slot_is_wiped: false }.run().await
+    let boot_health = boot_health::BootHealth::new(Path::new("/boot"));
+    Daemon { node, server, order, applied: None, slot_is_wiped: false, boot_health }.run().await
 }
 
 struct Daemon {
@@ -53,12 +55,14 @@ struct Daemon {
     /// When `order` was last made true in full; `None` when it has to be done now.
     applied: Option<Instant>,
     slot_is_wiped: bool,
+    boot_health: boot_health::BootHealth,
 }
 
 impl Daemon {
     async fn run(mut self) -> anyhow::Result<()> {
         loop {
             let trouble = self.make_it_so().await;
+            self.boot_health.look().await;
             let pause = self.report(trouble).await;
             tokio::time::sleep(pause).await;
         }

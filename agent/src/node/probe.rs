@@ -12,6 +12,7 @@ use crate::failure::chain;
 
 const TIMEOUT: Duration = Duration::from_secs(2);
 const ETCD_STATUS: &str = "https://127.0.0.1:2379/v3/maintenance/status";
+const KUBELET_HEALTH: &str = "http://127.0.0.1:10248/healthz";
 const API_READY: &str = "https://127.0.0.1:6443/readyz";
 
 #[derive(Debug, Default)]
@@ -73,4 +74,13 @@ fn read(name: &str) -> Result<String, ProbeError> {
     let path = Path::new(PKI_DIRECTORY).join(name);
     std::fs::read_to_string(&path)
         .map_err(|source| ProbeError::Read { path: path.display().to_string(), source })
+}
+
+/// The kubelet's own opinion, on the port that only this machine reaches.
+pub async fn kubelet_healthy() -> bool {
+    let ask = async {
+        let client = reqwest::Client::builder().timeout(TIMEOUT).no_proxy().build()?;
+        client.get(KUBELET_HEALTH).send().await?.error_for_status()
+    };
+    answers("kubelet", ask.await.map(drop).map_err(ProbeError::Http))
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use ashlar_lab::rack::Rack;
-use ashlar_lab::spec::{RackSpec, Role};
+use ashlar_lab::spec::{Chassis, Drive, Firmware, RackSpec, Role};
 use ashlar_lab::{PowerAction, ServerStatus, Status};
 use clap::{Args, Subcommand, ValueEnum};
 
@@ -54,9 +54,31 @@ pub struct Up {
     /// Disks in every server.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=8))]
     disks: u8,
+    /// Run this server in QEMU, with firmware, boot loader, kernel and initramfs of its own; may be repeated.
+    #[arg(long, value_name = "SERVER")]
+    emulate: Vec<String>,
+    /// Firmware of emulated servers.
+    #[arg(long, value_enum, default_value = "uefi-secure-boot")]
+    firmware: FirmwareKind,
+    /// As what emulated servers see virtual media.
+    #[arg(long, value_enum, default_value = "cd")]
+    drive: DriveKind,
     /// End a rack of this name first: one that is up, or what a restarted computer left of it.
     #[arg(long)]
     fresh: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum FirmwareKind {
+    Bios,
+    Uefi,
+    UefiSecureBoot,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum DriveKind {
+    Cd,
+    Usb,
 }
 
 #[derive(Args)]
@@ -179,9 +201,26 @@ impl Up {
             Name { name: name.clone() }.down().await?;
         }
         let spec = RackSpec::standard(name, self.masters, self.workers).with_disks(self.disks);
+        let spec = spec.with_emulated(&self.emulate, self.chassis());
+        let spec = spec.failing(|| format!("describing rack `{name}`"))?;
         let status = ashlar_lab::up(&spec).await.failing(|| format!("starting rack `{name}`"))?;
         eprintln!("rack `{name}` is up: {} servers, all off", status.servers.len());
         show(&status, output)
+    }
+}
+
+impl Up {
+    fn chassis(&self) -> Chassis {
+        let firmware = match self.firmware {
+            FirmwareKind::Bios => Firmware::Bios,
+            FirmwareKind::Uefi => Firmware::Uefi,
+            FirmwareKind::UefiSecureBoot => Firmware::UefiSecureBoot,
+        };
+        let drive = match self.drive {
+            DriveKind::Cd => Drive::Cd,
+            DriveKind::Usb => Drive::Usb,
+        };
+        Chassis { firmware, drive, sector: 512 }
     }
 }
 

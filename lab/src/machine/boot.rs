@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use ashlar_host::gpt::{self, Partition};
 use ashlar_host::loop_device::Range;
 use ashlar_host::mount::{self, Access};
+use ashlar_model::boot_counter::{self, Entry, Environment, Menu, choose};
 
 use super::kernel_arguments::{KernelArguments, newest_first};
 use super::medium;
@@ -60,7 +61,7 @@ pub struct Place<'a> {
 }
 
 impl Place<'_> {
-    fn file(&self, name: &str) -> PathBuf {
+    pub(super) fn file(&self, name: &str) -> PathBuf {
         self.rack.machine_directory(&self.server.name).join(name)
     }
 }
@@ -118,7 +119,7 @@ pub async fn disk(place: &Place<'_>, stack: &mut Stack, say: impl Fn(&str)) -> R
     };
     let boot_range = range("boot", "boot partition")?;
     let boot = stack.mount_range(&file, boot_range, "ext4", Access::ReadWrite, "boot").await?;
-    let arguments = boot_entry(&boot).ok_or(Error::Disk { what: "boot loader entry" })?;
+    let arguments = boot_entry(&boot)?.ok_or(Error::Disk { what: "boot loader entry" })?;
     let root_range = range("root", "root partition")?;
     let root = stack.mount_range(&file, root_range, "ext4", Access::ReadWrite, "root").await?;
     let var_range = range("var", "var partition")?;
@@ -178,11 +179,28 @@ fn deployment(root: &Path, ostree: &str) -> Result<String, Error> {
     Ok(format!("/{}", inside.display()))
 }
 
-fn boot_entry(boot: &Path) -> Option<KernelArguments> {
-    let entries = std::fs::read_dir(boot.join("loader/entries")).ok()?;
-    let entries = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
-    let newest = newest_first(entries).into_iter().next()?;
-    KernelArguments::from_entry(&std::fs::read_to_string(newest).ok()?)
+/// What the boot loader does: counts the boots of a new system, and takes the one before when it is not found good.
+fn boot_entry(boot: &Path) -> Result<Option<KernelArguments>, Error> {
+    let Ok(entries) = std::fs::read_dir(boot.join("loader/entries")) else { return Ok(None) };
+    let entries = newest_first(entries.filter_map(|entry| Some(entry.ok()?.path())).collect());
+    let menu = std::fs::read_to_string(boot.join(boot_counter::MENU_FILE)).unwrap_or_default();
+    let number = Menu::parse(&menu).map_or(Ok(0), |menu| count_boot(boot, &menu))?;
+    let text = entries.get(number).and_then(|entry| std::fs::read_to_string(entry).ok());
+    Ok(text.and_then(|text| KernelArguments::from_entry(&text)))
+}
+
+/// The entry's place in the menu.
+fn count_boot(boot: &Path, menu: &Menu) -> Result<usize, Error> {
+    let path = boot.join(boot_counter::ENVIRONMENT_FILE);
+    let failed = |source| Error::Device { path: path.clone(), source };
+    let before = Environment::parse(&std::fs::read(&path).map_err(failed)?);
+    let (entry, after) = choose(menu, &before);
+    if after != before
+        && let Some(block) = after.block()
+    {
+        std::fs::write(&path, block).map_err(failed)?;
+    }
+    Ok(usize::from(entry == Entry::Previous))
 }
 
 fn named<'a>(table: &'a [Partition], name: &str) -> Option<&'a Partition> {

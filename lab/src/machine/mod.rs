@@ -7,6 +7,8 @@ pub mod kernel_arguments;
 pub mod medium;
 pub mod nspawn;
 mod power_cut;
+mod qemu;
+mod qmp;
 pub mod stack;
 pub mod view;
 
@@ -21,7 +23,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use crate::rack::Rack;
-use crate::spec::ServerSpec;
+use crate::spec::{Driver, ServerSpec};
 use boot::Place;
 use console::Console;
 use nspawn::End;
@@ -150,7 +152,7 @@ impl Body {
 
     async fn run(&mut self, mut source: Source) {
         self.console.say("power on");
-        while self.boot(source).await == End::Reboot {
+        while self.boot_once(source).await == End::Reboot {
             self.console.say("reset");
             source = match self.next_boot.get() {
                 Some(next_boot) => next_boot().await,
@@ -159,8 +161,19 @@ impl Body {
         }
     }
 
+    async fn boot_once(&mut self, source: Source) -> End {
+        let Driver::Qemu(chassis) = self.server.driver else { return self.boot_container(source).await };
+        let server = self.server.clone();
+        let place = Place { rack: &self.rack, server: &server };
+        let end = qemu::boot(&place, chassis, &source, &self.console, &mut self.commands).await;
+        match end {
+            Ok(end) => end,
+            Err(error) => self.halt(&error).await,
+        }
+    }
+
     /// One boot, from the first look at medium or disk to the end of the system.
-    async fn boot(&mut self, source: Source) -> End {
+    async fn boot_container(&mut self, source: Source) -> End {
         let mut stack = Stack::new(self.rack.machine_directory(&self.server.name).join("mounts"));
         let place = Place { rack: &self.rack, server: &self.server };
         let say = |text: &str| self.console.say(text);

@@ -4,6 +4,7 @@
 //! ashlar-R (administrator)            ashlar-R-bmc              ashlar-R-<server>
 //!   br-machine .126.1 ─ port0 ─────────────────────────────────── eth0 (DHCP)
 //!                     ─ port1 …
+//!                     ─ port2 (tap) ─ a server in QEMU
 //!   bmc0       .127.1 ──────────────── bmc0 .127.11, .12 …
 //! ```
 
@@ -13,7 +14,7 @@ pub mod time;
 use ashlar_host::netns;
 
 use crate::rack::Rack;
-use crate::spec::RackSpec;
+use crate::spec::{Driver, RackSpec, ServerSpec};
 
 pub const MACHINE_BRIDGE: &str = "br-machine";
 
@@ -27,7 +28,7 @@ pub async fn up(rack: &Rack, spec: &RackSpec) -> Result<(), netns::Error> {
     }
     netns::batch(&rack.administrator_namespace(), &administrator_links(rack, spec)).await?;
     netns::batch(&rack.bmc_namespace(), &bmc_links(spec)).await?;
-    for server in &spec.servers {
+    for server in spec.servers.iter().filter(|server| server.driver == Driver::Container) {
         let up = ["link set eth0 up".to_owned()];
         netns::batch(&rack.machine_namespace(&server.name), &up).await?;
     }
@@ -39,9 +40,9 @@ pub async fn up(rack: &Rack, spec: &RackSpec) -> Result<(), netns::Error> {
 /// # Errors
 /// The rack has no such server, or its networks are gone.
 pub async fn cable(rack: &Rack, spec: &RackSpec, server: &str, plugged: bool) -> Result<(), netns::Error> {
-    let port = spec.servers.iter().position(|known| known.name == server).unwrap_or(spec.servers.len());
+    let number = spec.servers.iter().position(|known| known.name == server).unwrap_or(spec.servers.len());
     let state = if plugged { "up" } else { "down" };
-    netns::ip(&rack.administrator_namespace(), &format!("link set port{port} {state}")).await
+    netns::ip(&rack.administrator_namespace(), &format!("link set {} {state}", port(number))).await
 }
 
 /// Removes every namespace of the rack, by name.
@@ -67,15 +68,28 @@ fn administrator_links(rack: &Rack, spec: &RackSpec) -> Vec<String> {
         format!("address add {}/24 dev bmc0", spec.bmc_network.administrator()),
         "link set bmc0 up".to_owned(),
     ];
-    for (port, server) in spec.servers.iter().enumerate() {
-        let namespace = rack.machine_namespace(&server.name);
-        commands.push(format!(
-            "link add port{port} type veth peer name eth0 address {} netns {namespace}",
-            server.mac
-        ));
-        commands.push(format!("link set port{port} master {MACHINE_BRIDGE} up"));
+    for (number, server) in spec.servers.iter().enumerate() {
+        commands.push(cable_of(rack, server, &port(number)));
+        commands.push(format!("link set {} master {MACHINE_BRIDGE} up", port(number)));
     }
     commands
+}
+
+/// The end of a server's cable in the switch.
+#[must_use]
+pub fn port(server: usize) -> String {
+    format!("port{server}")
+}
+
+/// A container gets the other end as its interface; QEMU opens the switch's end.
+fn cable_of(rack: &Rack, server: &ServerSpec, port: &str) -> String {
+    match server.driver {
+        Driver::Container => {
+            let namespace = rack.machine_namespace(&server.name);
+            format!("link add {port} type veth peer name eth0 address {} netns {namespace}", server.mac)
+        }
+        Driver::Qemu(_) => format!("tuntap add {port} mode tap"),
+    }
 }
 
 fn bmc_links(spec: &RackSpec) -> Vec<String> {
