@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 use thiserror::Error;
@@ -74,11 +75,26 @@ pub(super) fn io_error(act: &'static str, path: &str) -> impl FnOnce(io::Error) 
     move |source| ApplyError::Io { act, path: path.to_owned(), source }
 }
 
-/// Carries out the actions in order. The answer are warnings: things that were asked for and have no effect.
+/// Carries out the actions in order, and has them on the disk. The answer are warnings: things that were asked for and
+/// have no effect.
 ///
 /// # Errors
 /// The entry that failed, with its cause.
 pub async fn apply(
+    actions: &[Action],
+    root: &Root,
+    fetcher: &Fetcher,
+) -> Result<Vec<String>, (String, ApplyError)> {
+    let warnings = carry_out(actions, root, fetcher).await?;
+    settle(root).map_err(|error| (JOURNAL.to_owned(), error))?;
+    Ok(warnings)
+}
+
+/// As `apply`; `settle` must follow.
+///
+/// # Errors
+/// As `apply`.
+pub(super) async fn carry_out(
     actions: &[Action],
     root: &Root,
     fetcher: &Fetcher,
@@ -88,7 +104,6 @@ pub async fn apply(
     for action in actions {
         run.one(action).await.map_err(|error| (action.to_string(), error))?;
     }
-    end(root).map_err(|error| (JOURNAL.to_owned(), error))?;
     Ok(run.warnings)
 }
 
@@ -123,9 +138,13 @@ fn begin(actions: &[Action], root: &Root) -> Result<BTreeSet<String>, ApplyError
     Ok(old)
 }
 
-fn end(root: &Root) -> Result<(), ApplyError> {
+/// Everything on the disk, each filesystem once; then the journal is of no more use.
+pub(super) fn settle(root: &Root) -> Result<(), ApplyError> {
+    let mut synced = BTreeSet::new();
     for folder in ["/etc", "/var", "/"] {
-        if let Ok(file) = File::open(root.follow(folder)?) {
+        let Ok(file) = File::open(root.follow(folder)?) else { continue };
+        let device = file.metadata().map_err(io_error("looking at", folder))?.dev();
+        if synced.insert(device) {
             rustix::fs::syncfs(&file).map_err(|error| io_error("syncing", folder)(error.into()))?;
         }
     }

@@ -1,10 +1,11 @@
 //! The end of the first boot: the result file, everything on the disk, then the stamps.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 
 use serde_json::{Map, Value, json};
 
+use super::apply::settle;
 use super::files::{self, Ids};
 use super::machine::Machine;
 use super::prepare::About;
@@ -72,13 +73,7 @@ fn write_result(machine: &Machine, about: &About, warnings: &[String]) -> io::Re
     let result = result(about, warnings, boot_id.trim(), &now, previous.as_deref());
     let text = serde_json::to_string_pretty(&result).map_err(io::Error::other)? + "\n";
     files::write(&place, text.as_bytes(), 0o600, Ids::default())?;
-    for folder in ["/etc", "/var"] {
-        let folder = root.follow(folder).map_err(|error| other(&error))?;
-        if let Ok(folder) = File::open(folder) {
-            rustix::fs::syncfs(&folder)?;
-        }
-    }
-    Ok(())
+    settle(&root).map_err(|error| other(&error))
 }
 
 /// The reference's members, and ours: `source`, `host`, `warnings`.

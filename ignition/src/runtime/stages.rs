@@ -9,7 +9,7 @@ use ashlar_host::cmd::Cmd;
 use ashlar_host::mount::{self, Access};
 use clap::ValueEnum;
 
-use super::apply::apply;
+use super::apply::carry_out;
 use super::boot_partition::{self, Boot};
 use super::crypttab;
 use super::devices::wait_for;
@@ -204,7 +204,7 @@ pub(super) fn config_mounts(machine: &Machine, prepared: &Prepared) -> Result<Ve
     mounts::mount_all(&machine.sysroot, storage.filesystems.as_deref().unwrap_or_default())
 }
 
-/// The warnings: things that were asked for and have no effect.
+/// The warnings: things that were asked for and have no effect. What is written is on the disk when the result is.
 pub(super) async fn files(
     machine: &Machine,
     prepared: &Prepared,
@@ -213,7 +213,7 @@ pub(super) async fn files(
     let rendered = &prepared.rendered;
     let actions = plan(&rendered.config, &rendered.settings)
         .or_else(|problems| prepare::accept(problems, "plan").map(|()| Vec::new()))?;
-    let applied = apply(&actions, &Root::new(&machine.sysroot), fetcher).await;
+    let applied = carry_out(&actions, &Root::new(&machine.sysroot), fetcher).await;
     let warnings = applied.map_err(|(entry, error)| Failure::new("files", entry, &error, error.remedy()))?;
     let storage = rendered.config.storage.clone().unwrap_or_default();
     crypttab::write(&machine.sysroot, storage.luks.as_deref().unwrap_or_default()).await?;
