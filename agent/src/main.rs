@@ -9,6 +9,7 @@ mod failure;
 mod images;
 mod live;
 mod node;
+mod os;
 
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
@@ -25,9 +26,20 @@ enum Command {
     /// In the live system: enrol with the engine and do its tasks.
     Live,
     /// On an installed machine: keep it as ordered.
-    Node,
+    Node {
+        #[command(subcommand)]
+        console: Option<Console>,
+    },
     /// Import the container images that the operating system carries.
     ImportImages,
+}
+
+/// What an operator at the machine asks.
+#[derive(Subcommand)]
+enum Console {
+    /// The operating system: what is there, update, rollback.
+    #[command(subcommand)]
+    Os(os::Command),
 }
 
 fn main() -> std::process::ExitCode {
@@ -42,7 +54,11 @@ fn main() -> std::process::ExitCode {
         .init();
     // Fails only when a provider is installed already, which is as good.
     drop(rustls::crypto::ring::default_provider().install_default());
-    match run(&arguments.command) {
+    let ended = match &arguments.command {
+        Command::Node { console: Some(Console::Os(command)) } => os::run(command),
+        command => run(command),
+    };
+    match ended {
         Ok(()) => std::process::ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
@@ -55,7 +71,7 @@ fn main() -> std::process::ExitCode {
 async fn run(command: &Command) -> anyhow::Result<()> {
     match command {
         Command::Live => live::run().await,
-        Command::Node => node::run().await,
+        Command::Node { .. } => node::run().await,
         Command::ImportImages => images::import().await,
     }
 }

@@ -10,5 +10,7 @@ pub mod inventory;
 pub mod loop_device;
 pub mod mount;
 pub mod netns;
+#[cfg(feature = "ostree")]
+pub mod ostree;
 pub mod process;
 pub mod systemd;

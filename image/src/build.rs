@@ -17,7 +17,7 @@ use crate::commit::{self, Deploy, Deployment};
 use crate::images::{self, BuiltImage};
 use crate::stage::{self, Key, cached};
 use crate::system::{self, Programs};
-use crate::{boot_loader, boot_menu, components, disk, initramfs, medium, release, squash, tree};
+use crate::{boot_loader, boot_menu, components, disk, initramfs, medium, release, repository, squash, tree};
 
 /// Kernel arguments of an installed disk.
 const KERNEL_ARGUMENTS: &[&str] =
@@ -39,6 +39,10 @@ pub struct BuildOptions {
     pub signing_key: Option<PathBuf>,
     /// zstd level of the medium: 3 for speed, 19 for publishing.
     pub compression: u32,
+    /// Version of the release; default: this program's.
+    pub version: Option<String>,
+    /// Files to add to the system, over its own: `usr/…` and `etc/…`.
+    pub add: Option<PathBuf>,
     /// Leave out programs that are not there, and container images if any is.
     pub allow_missing: bool,
 }
@@ -89,6 +93,8 @@ pub enum Error {
     Squash(#[from] squash::Error),
     #[error("making the medium")]
     Medium(#[from] medium::Error),
+    #[error(transparent)]
+    Repository(#[from] repository::Error),
     #[error("writing the release")]
     Release(#[from] release::Error),
     #[error("keeping build results")]
@@ -224,11 +230,13 @@ impl<'a> Build<'a> {
     }
 
     async fn base(&self, packages: &Made) -> Result<Made, Error> {
-        let key = Key::new(include_str!("tree.rs")).text(&packages.key).tree(&self.os.join("root"))?.finish();
+        let key = Key::new(include_str!("tree.rs")).text(include_str!("repository.rs")).text(&packages.key);
+        let key = key.tree(&self.os.join("root"))?.finish();
         let path = cached::<Error, _, _>(&self.options.cache, "base", &key, async |dir| {
             self.start("base", "committing the package tree");
             tree::make_system(&packages.path, &self.os, &dir.join("tree")).await?;
             commit::commit_base(&packages.path, &dir, "tree").await?;
+            repository::pack_base(&packages.path, &dir).await?;
             fs::remove_dir_all(dir.join("tree")).or_else(ignore_missing).map_err(file(&dir.join("tree")))?;
             self.finish();
             Ok(())
@@ -278,7 +286,10 @@ impl<'a> Build<'a> {
             key = key.text(&made.key);
         }
         key = programs_key(key.text(&self.upstream_key), &self.ours)?.file(&signing_key)?;
-        let key = key.text(&self.options.compression.to_string()).text(version()).finish();
+        if let Some(add) = &self.options.add {
+            key = key.tree(add)?;
+        }
+        let key = key.text(&self.options.compression.to_string()).text(self.version()).finish();
         cached(&self.options.cache, "release", &key, async |dir| {
             self.make_release(parts, &signing_key, &dir).await
         })
@@ -292,6 +303,10 @@ impl<'a> Build<'a> {
         let images = read_images(&parts.images.path)?;
         let deployment = self.deploy(parts, &images, &work).await?;
         let boot = work.join("sysroot.boot");
+        self.start("repository", "packing what nodes update from");
+        let (sysroot, repository) = (work.join("sysroot"), dir.join(repository::DIRECTORY));
+        let (packages, base) = (&parts.packages.path, &parts.base.path);
+        repository::publish(packages, &self.options.cache, base, &sysroot, &repository).await?;
 
         self.start("disk", "writing the disk image");
         let disk =
@@ -309,7 +324,7 @@ impl<'a> Build<'a> {
         let image = dir.join(release::MEDIUM);
         let root = disk.partitions.iter().find(|partition| partition.name == disk::ROOT);
         let medium_parts = medium::Parts {
-            version: version(),
+            version: self.version(),
             kernel: &boot.join(&deployment.kernel),
             initramfs: &boot.join(&deployment.initramfs),
             root_filesystem: &root_filesystem,
@@ -349,9 +364,13 @@ impl<'a> Build<'a> {
             images,
             initramfs: &parts.initramfs.path,
             kernel: &kernel,
-            version: version(),
+            version: self.version(),
         };
         system::assemble(&system_parts, &late)?;
+        release::write_public_key(&self.signing_key()?, &late.join(release::TRUSTED_KEY))?;
+        if let Some(add) = &self.options.add {
+            tree::add(add, &late)?;
+        }
         self.start("system", "committing and deploying");
         let deploy = Deploy {
             packages: &parts.packages.path,
@@ -360,7 +379,7 @@ impl<'a> Build<'a> {
             late: &late,
             tools: &self.os.join("root/usr/libexec/ashlar"),
             sysroot: &work.join("sysroot"),
-            version: version(),
+            version: self.version(),
             kernel_arguments: KERNEL_ARGUMENTS,
         };
         Ok(commit::deploy(&deploy).await?)
@@ -380,7 +399,7 @@ impl<'a> Build<'a> {
         });
         Ok(Release {
             format: 1,
-            version: version().to_owned(),
+            version: self.version().to_owned(),
             kubernetes_version: kubernetes.trim_start_matches('v').to_owned(),
             ostree_commit: deployment.commit.clone(),
             images: images.collect(),
@@ -398,6 +417,10 @@ impl<'a> Build<'a> {
         Ok(key)
     }
 
+    fn version(&self) -> &str {
+        self.options.version.as_deref().unwrap_or(env!("CARGO_PKG_VERSION"))
+    }
+
     fn start(&self, stage: &'static str, message: &str) {
         self.finish();
         self.tell(stage, message);
@@ -413,10 +436,6 @@ impl<'a> Build<'a> {
     fn tell(&self, stage: &'static str, message: &str) {
         (self.report)(Progress { stage, message: message.to_owned() });
     }
-}
-
-fn version() -> &'static str {
-    env!("CARGO_PKG_VERSION")
 }
 
 /// A host has no registry to get another one from.

@@ -17,6 +17,7 @@ pub mod iso;
 pub mod medium;
 pub mod oci;
 pub mod release;
+pub mod repository;
 pub mod squash;
 pub mod stage;
 pub mod system;

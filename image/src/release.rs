@@ -14,6 +14,8 @@ use crate::stage::hash_file;
 pub const MANIFEST: &str = "release.json";
 pub const SIGNATURE: &str = "release.json.minisig";
 pub const PUBLIC_KEY: &str = "ashlar-release.pub";
+/// In the system: the key whose releases a node takes as updates.
+pub const TRUSTED_KEY: &str = "usr/share/ashlar/release.pub";
 pub const MEDIUM: &str = "ashlar.iso";
 
 #[derive(Debug, thiserror::Error)]
@@ -122,6 +124,19 @@ pub fn ensure_key(path: &Path) -> Result<(), Error> {
     let mut file =
         fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(write)?;
     io::Write::write_all(&mut file, text.as_bytes()).map_err(write)
+}
+
+/// Writes the public half of the key at `key`.
+///
+/// # Errors
+/// The key cannot be used, or the file cannot be written.
+pub fn write_public_key(key: &Path, to: &Path) -> Result<(), Error> {
+    let bad_key = |source| Error::Key { path: key.to_owned(), source };
+    let public = PublicKey::from_secret_key(&load_key(key)?).map_err(bad_key)?;
+    let text = public.to_box().map_err(bad_key)?.to_string();
+    fs::create_dir_all(to.parent().unwrap_or(to))
+        .map_err(|source| Error::Write { path: to.to_owned(), source })?;
+    write(to, text.as_bytes())
 }
 
 fn load_key(path: &Path) -> Result<SecretKey, Error> {

@@ -161,6 +161,21 @@ fn disable_everything(tree: &Path) -> Result<(), Error> {
     Ok(())
 }
 
+/// Adds the files of a folder with `usr` and `etc` to what goes over the tree; `/etc` is kept in `/usr/etc`.
+///
+/// # Errors
+/// A file cannot be copied.
+pub fn add(from: &Path, to: &Path) -> Result<(), Error> {
+    for (source, target) in [("usr", "usr"), ("etc", "usr/etc")] {
+        let (source, target) = (from.join(source), to.join(target));
+        if source.is_dir() {
+            change(&target, |target| fs::create_dir_all(target))?;
+            overlay(&source, &target)?;
+        }
+    }
+    Ok(())
+}
+
 /// Copies files with the modes that a repository can keep; connection files hold secrets by convention, and sudo
 /// wants its rules read-only.
 fn overlay(from: &Path, to: &Path) -> Result<(), Error> {

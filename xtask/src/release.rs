@@ -8,10 +8,6 @@ use clap::Args;
 use crate::process::{Session, ashlar, cargo, output};
 use crate::setup;
 
-/// Packages with the programs of a release, and the command line that makes it.
-const PROGRAMS: &[&str] =
-    &["ashlar-agent", "ashlar-bootstrap", "ashlar-controllers", "ashlar-ignition", "ashlar-installer"];
-
 #[derive(Args)]
 pub struct Arguments {
     /// zstd level of the medium: 3 for speed, 19 for publishing
@@ -29,12 +25,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 
 /// Compiles our programs.
 pub fn programs(session: &Session) -> Result<()> {
-    let packages = PROGRAMS.iter().flat_map(|package| ["-p", package]);
-    session.run(
-        "Compiling Ashlar",
-        "5 minutes the first time",
-        &mut cargo(["build"].into_iter().chain(packages)),
-    )
+    // All packages: a choice of them would give some dependencies other features, and compile them anew.
+    session.run("Compiling Ashlar", "5 minutes the first time", &mut cargo(["build", "--workspace"]))
 }
 
 /// Builds the release, or finds that it is there. Returns its folder.

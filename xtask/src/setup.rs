@@ -26,6 +26,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("iproute2", "the lab's networks"),
     ("jq", "examples in the documentation"),
     ("libc6-dev", "linking"),
+    ("libostree-dev", "deployments of the operating system"),
     ("mmdebstrap", "the operating system's package tree"),
     ("mtools", "files on the EFI partition without mounting it"),
     ("nftables", "keeping the lab apart from the world"),

@@ -1,5 +1,6 @@
 //! `ashlar release build|show|verify`.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -19,6 +20,8 @@ pub enum Command {
     Show(Which),
     /// Check a release's signature and every one of its files.
     Verify(Which),
+    /// Give a release to nodes that are updated (`ashlar node os stage http://…`).
+    Serve(Serve),
 }
 
 #[derive(Args)]
@@ -38,6 +41,12 @@ pub struct Build {
     /// zstd level of the medium: 3 for speed, 19 for publishing.
     #[arg(long, value_name = "LEVEL", default_value_t = 3)]
     compression: u32,
+    /// Version of the release; default: this program's.
+    #[arg(long, value_name = "VERSION")]
+    release_version: Option<String>,
+    /// Files to add to the operating system: a folder with `usr` and `etc`.
+    #[arg(long, value_name = "DIR")]
+    add: Option<PathBuf>,
 }
 
 #[derive(Args)]
@@ -50,12 +59,39 @@ pub struct Which {
     key: Option<PathBuf>,
 }
 
+#[derive(Args)]
+pub struct Serve {
+    #[command(flatten)]
+    which: Which,
+    /// Address and port to listen on.
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "0.0.0.0:6182")]
+    listen: SocketAddr,
+}
+
+impl Serve {
+    /// Until interrupted. What is served is signed and checked by who takes it: no TLS is needed for that.
+    async fn run(self) -> Result<(), Failure> {
+        let path = locate(self.which.release.as_deref())?;
+        let release = directory::read_signed(&path, self.which.trusted()?.as_deref())
+            .failing(|| format!("reading the release in {}", path.display()))?;
+        let address = self.listen;
+        let listener = tokio::net::TcpListener::bind(address).await;
+        let listener = listener.failing(|| format!("listening on {address}"))?;
+        eprintln!("release {} is served on http://{address}/ (end with Ctrl-C)", release.version);
+        let app = axum::Router::new().fallback_service(tower_http::services::ServeDir::new(&path));
+        let interrupted = async { drop(tokio::signal::ctrl_c().await) };
+        let served = axum::serve(listener, app).with_graceful_shutdown(interrupted).await;
+        served.failing(|| "serving the release".into())
+    }
+}
+
 impl Command {
     pub async fn run(self, output: Output) -> Result<ExitCode, Failure> {
         match self {
             Self::Build(arguments) => arguments.run(output).await?,
             Self::Show(which) => which.show(output)?,
             Self::Verify(which) => which.verify()?,
+            Self::Serve(serve) => serve.run().await?,
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -73,6 +109,8 @@ impl Build {
             prebuilt: self.prebuilt,
             signing_key: self.signing_key,
             compression: self.compression,
+            version: self.release_version,
+            add: self.add,
             allow_missing: false,
         };
         let start = Instant::now();

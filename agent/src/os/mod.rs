@@ -1,0 +1,102 @@
+//! `ashlar node os`: the operating system of this machine, for the operator at its console.
+
+mod boot;
+mod source;
+
+use ashlar_host::ostree::{Deployment, Pulled, System};
+use clap::Subcommand;
+
+use source::Source;
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// Say which systems are on this machine, which runs and which is booted next.
+    Status {
+        /// Print for programs.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Fetch and check the system of another release; it runs after the next restart.
+    Stage {
+        /// Where the release is: `http://…`, `https://…` or a directory.
+        release: Source,
+    },
+    /// Boot the system before this one from the next restart on.
+    Rollback,
+    /// Keep the deployment at this place of `status` from being removed.
+    Pin { index: usize },
+    /// Let the deployment at this place of `status` be removed by later updates.
+    Unpin { index: usize },
+}
+
+/// Runs before the process has threads.
+pub fn run(command: &Command) -> anyhow::Result<()> {
+    let system = System::open()?;
+    match command {
+        Command::Status { json } => show(&system, *json)?,
+        Command::Stage { release } => stage(&system, release)?,
+        Command::Rollback => {
+            let first = system.roll_back()?;
+            println!("{} is booted from the next restart on (systemctl reboot)", first.version);
+        }
+        Command::Pin { index } => system.pin(*index, true)?,
+        Command::Unpin { index } => system.pin(*index, false)?,
+    }
+    Ok(())
+}
+
+fn stage(system: &System, source: &Source) -> anyhow::Result<()> {
+    let release = source.release()?;
+    let known = system.deployments();
+    if known.first().is_some_and(|first| first.commit == release.ostree_commit) {
+        println!("{} is what is booted next already", release.version);
+        return Ok(());
+    }
+    println!("fetching the system of {} ({})", release.version, &release.ostree_commit[..12]);
+    let told = std::cell::Cell::new(0);
+    system.pull(&source.repository(), &release.ostree_commit, move |pulled: Pulled| {
+        if pulled.objects >= told.get() + 500 {
+            told.set(pulled.objects);
+            println!("{} of {} objects, {} MB", pulled.objects, pulled.of, pulled.bytes / 1_000_000);
+        }
+    })?;
+    system.stage(&release.ostree_commit)?;
+    println!("{} is staged: it runs after the next restart (systemctl reboot)", release.version);
+    Ok(())
+}
+
+fn show(system: &System, json: bool) -> anyhow::Result<()> {
+    let deployments = system.deployments();
+    let boot = boot::standing();
+    if json {
+        let text = serde_json::json!({"deployments": deployments, "boot": boot});
+        println!("{}", serde_json::to_string_pretty(&text)?);
+        return Ok(());
+    }
+    for (index, deployment) in deployments.iter().enumerate() {
+        println!(
+            "{index}  {}  {}  {}",
+            deployment.version,
+            &deployment.commit[..12],
+            words(deployment, index)
+        );
+    }
+    println!("\n{}", boot.words());
+    Ok(())
+}
+
+fn words(deployment: &Deployment, index: usize) -> String {
+    let mut words = Vec::new();
+    if deployment.booted {
+        words.push("runs");
+    }
+    if deployment.staged {
+        words.push("staged: becomes the first at the next shutdown");
+    } else if index == 0 {
+        words.push("is booted next");
+    }
+    if deployment.pinned {
+        words.push("pinned");
+    }
+    words.join(", ")
+}

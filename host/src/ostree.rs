@@ -1,0 +1,223 @@
+//! Deployments of the operating system (libostree): what is there, another one staged for the next boot, the one
+//! before taken again.
+
+use std::path::Path;
+
+use ostree::glib::{self, VariantDict};
+use ostree::prelude::*;
+use ostree::{AsyncProgress, SysrootDeployTreeOpts, gio};
+
+/// Name of the system's state below `/ostree/deploy`, and of the branch that its commits are on.
+pub const STATEROOT: &str = "ashlar";
+pub const BRANCH: &str = "ashlar/x86_64/stable";
+/// What the boot file system keeps free besides a new kernel and initramfs.
+const BOOT_MARGIN: u64 = 16 << 20;
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("{doing}: {source}")]
+    Ostree { doing: &'static str, source: glib::Error },
+    #[error("this system was not booted from an OSTree deployment")]
+    NotBooted,
+    #[error(
+        "/boot has {free} MiB free, and the new kernel and initramfs need {needed} MiB\nhint: `ashlar node os status` shows what keeps kernels there; unpin what is not needed"
+    )]
+    BootIsFull { free: u64, needed: u64 },
+    #[error("reading {path}")]
+    Read { path: String, source: std::io::Error },
+    #[error("there is no other deployment to go back to")]
+    NothingBefore,
+    #[error("the commit {0} has no kernel")]
+    NoKernel(String),
+}
+
+/// One deployment, as the boot loader orders them.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Deployment {
+    pub version: String,
+    /// SHA-256 of the commit.
+    pub commit: String,
+    pub booted: bool,
+    /// Becomes the first at the next shutdown.
+    pub staged: bool,
+    pub pinned: bool,
+}
+
+/// How far a pull is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pulled {
+    pub objects: u32,
+    pub of: u32,
+    pub bytes: u64,
+}
+
+/// The running system's deployments.
+pub struct System {
+    sysroot: ostree::Sysroot,
+}
+
+impl System {
+    /// To be called before the process has threads: it gets a mount namespace of its own, in which what is read-only
+    /// for all others can be changed.
+    ///
+    /// # Errors
+    /// The system was not booted by OSTree, or the process is not root's.
+    pub fn open() -> Result<Self, Error> {
+        let sysroot = ostree::Sysroot::new_default();
+        sysroot
+            .initialize_with_mount_namespace(gio::Cancellable::NONE)
+            .map_err(doing("opening the system's root"))?;
+        sysroot.load(gio::Cancellable::NONE).map_err(doing("reading the deployments"))?;
+        if sysroot.booted_deployment().is_none() {
+            return Err(Error::NotBooted);
+        }
+        Ok(Self { sysroot })
+    }
+
+    /// All deployments; the first is booted next.
+    #[must_use]
+    pub fn deployments(&self) -> Vec<Deployment> {
+        let booted = self.sysroot.booted_deployment();
+        let described = |one: &ostree::Deployment| Deployment {
+            version: self.version(&one.csum()),
+            commit: one.csum().to_string(),
+            booted: booted.as_ref().is_some_and(|booted| booted.equal(one)),
+            staged: one.is_staged(),
+            pinned: one.is_pinned(),
+        };
+        self.sysroot.deployments().iter().map(described).collect()
+    }
+
+    fn version(&self, commit: &str) -> String {
+        let read = || {
+            let (commit, _) = self.sysroot.repo().load_commit(commit).ok()?;
+            let metadata = VariantDict::new(Some(&commit.child_value(0)));
+            metadata.lookup::<String>("version").ok().flatten()
+        };
+        read().unwrap_or_else(|| "?".into())
+    }
+
+    /// Fetches a commit from a repository (`http://…`, `https://…`, `file:///…`). What is here already is not fetched;
+    /// everything is checked against the commit's SHA-256.
+    ///
+    /// # Errors
+    /// The repository cannot be reached, lacks the commit or is damaged, or there is no space.
+    pub fn pull(&self, repository: &str, commit: &str, told: impl Fn(Pulled) + 'static) -> Result<(), Error> {
+        let options = VariantDict::new(None);
+        options.insert("refs", vec![commit]);
+        let progress = AsyncProgress::new();
+        progress.connect_changed(move |progress| {
+            told(Pulled {
+                objects: progress.uint("fetched"),
+                of: progress.uint("requested"),
+                bytes: progress.uint64("bytes-transferred"),
+            });
+        });
+        let repo = self.sysroot.repo();
+        repo.pull_with_options(repository, &options.end(), Some(&progress), gio::Cancellable::NONE)
+            .map_err(doing("fetching the new system"))?;
+        progress.finish();
+        Ok(())
+    }
+
+    /// Makes a deployment of a commit that becomes the first at the next shutdown, with today's `/etc` merged into
+    /// its own and the kernel arguments of the one before.
+    ///
+    /// # Errors
+    /// The boot file system has no room for its kernel, or OSTree refuses.
+    pub fn stage(&self, commit: &str) -> Result<(), Error> {
+        self.sysroot.lock().map_err(doing("locking the deployments"))?;
+        self.kernel_fits(commit)?;
+        let merge = self.sysroot.merge_deployment(Some(STATEROOT));
+        let origin = self.sysroot.origin_new_from_refspec(BRANCH);
+        let options = SysrootDeployTreeOpts::default();
+        let staged = self.sysroot.stage_tree_with_options(
+            Some(STATEROOT),
+            commit,
+            Some(&origin),
+            merge.as_ref(),
+            &options,
+            gio::Cancellable::NONE,
+        );
+        staged.map(drop).map_err(doing("staging the new system"))?;
+        let repo = self.sysroot.repo();
+        repo.set_ref_immediate(None, BRANCH, Some(commit), gio::Cancellable::NONE)
+            .map_err(doing("naming the new system"))?;
+        self.sysroot.unlock();
+        Ok(())
+    }
+
+    /// Puts the deployment that is second in order first; needs `OSTREE_GRUB2_EXEC` in the environment.
+    ///
+    /// # Errors
+    /// There is none, or OSTree refuses.
+    pub fn roll_back(&self) -> Result<Deployment, Error> {
+        self.sysroot.lock().map_err(doing("locking the deployments"))?;
+        let mut all: Vec<_> = self.sysroot.deployments().into_iter().filter(|one| !one.is_staged()).collect();
+        if all.len() < 2 {
+            return Err(Error::NothingBefore);
+        }
+        all.swap(0, 1);
+        self.sysroot
+            .write_deployments(&all, gio::Cancellable::NONE)
+            .map_err(doing("changing the order of the deployments"))?;
+        self.sysroot.unlock();
+        self.sysroot.load(gio::Cancellable::NONE).map_err(doing("reading the deployments"))?;
+        self.deployments().into_iter().next().ok_or(Error::NothingBefore)
+    }
+
+    /// Keeps a deployment from being removed by later updates, or no longer.
+    ///
+    /// # Errors
+    /// There is no deployment at this place of the order, or OSTree refuses.
+    pub fn pin(&self, index: usize, pinned: bool) -> Result<(), Error> {
+        let all = self.sysroot.deployments();
+        let one = all.get(index).ok_or(Error::NothingBefore)?;
+        self.sysroot.deployment_set_pinned(one, pinned).map_err(doing("pinning a deployment"))
+    }
+
+    /// OSTree would notice at the shutdown only.
+    fn kernel_fits(&self, commit: &str) -> Result<(), Error> {
+        let (root, _) = self
+            .sysroot
+            .repo()
+            .read_commit(commit, gio::Cancellable::NONE)
+            .map_err(doing("reading the new system"))?;
+        let modules = root.resolve_relative_path("usr/lib/modules");
+        let attributes = "standard::name,standard::size";
+        let flags = gio::FileQueryInfoFlags::NOFOLLOW_SYMLINKS;
+        let list = |folder: &gio::File| -> Result<Vec<gio::FileInfo>, Error> {
+            let all = folder.enumerate_children(attributes, flags, gio::Cancellable::NONE);
+            let all = all.map_err(doing("reading the new system"))?;
+            Ok(all.into_iter().filter_map(Result::ok).collect())
+        };
+        let mut needed = 0;
+        for kernel in list(&modules)? {
+            let files = list(&modules.child(kernel.name()))?;
+            let wanted = |info: &&gio::FileInfo| {
+                matches!(info.name().to_string_lossy().as_ref(), "vmlinuz" | "initramfs.img")
+            };
+            needed +=
+                files.iter().filter(wanted).map(|info| u64::try_from(info.size()).unwrap_or(0)).sum::<u64>();
+        }
+        if needed == 0 {
+            return Err(Error::NoKernel(commit.to_owned()));
+        }
+        let free = free_bytes(Path::new("/boot"))?;
+        if free < needed + BOOT_MARGIN {
+            return Err(Error::BootIsFull { free: free >> 20, needed: (needed + BOOT_MARGIN) >> 20 });
+        }
+        Ok(())
+    }
+}
+
+fn free_bytes(path: &Path) -> Result<u64, Error> {
+    let about = rustix::fs::statvfs(path);
+    let about =
+        about.map_err(|error| Error::Read { path: path.display().to_string(), source: error.into() })?;
+    Ok(about.f_bavail * about.f_frsize)
+}
+
+fn doing(doing: &'static str) -> impl Fn(glib::Error) -> Error {
+    move |source| Error::Ostree { doing, source }
+}
