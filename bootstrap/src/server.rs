@@ -3,7 +3,9 @@
 use crate::pivot;
 use crate::state::State;
 use ashlar_controllers::config_server::{self, error};
-use ashlar_model::bootstrap_api::{BootstrapStatus, HostRecord, NodeOrder, NodeReport, Phase};
+use ashlar_model::bootstrap_api::{
+    BootstrapStatus, FirstBootFailure, HostRecord, NodeOrder, NodeReport, Phase,
+};
 use ashlar_pki::Peer;
 use axum::extract::State as Shared;
 use axum::http::StatusCode;
@@ -36,6 +38,7 @@ pub fn app(state: Arc<State>, bootstrap_url: String) -> Router {
     });
     Router::new()
         .route("/v1/node", put(node))
+        .route("/v1/first-boot-failure", post(first_boot_failure))
         .route("/v1/hosts", put(hosts))
         .route("/v1/status", get(status))
         .route("/v1/finish", post(finish))
@@ -62,6 +65,19 @@ async fn node(
     }
     inner.reports.insert(host.name, (report, Instant::now()));
     Json(order).into_response()
+}
+
+/// Told on to the person who installs, as every milestone is.
+async fn first_boot_failure(
+    Shared(state): Shared<Arc<State>>,
+    Extension(peer): Extension<Peer>,
+    Json(failure): Json<FirstBootFailure>,
+) -> Response {
+    let Some(host) = peer.key_sha256.as_deref().and_then(|key| state.directory.by_key(key)) else {
+        return refused(&peer, "a failure of a first boot");
+    };
+    state.milestone(format!("{}: the first boot stopped: {}", host.name, failure.line()));
+    StatusCode::NO_CONTENT.into_response()
 }
 
 async fn hosts(

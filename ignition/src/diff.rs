@@ -7,8 +7,9 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::Config;
+use crate::data_url::{is_data_url, read_data_url};
 use crate::merge::to_value;
-use crate::resource::{is_data_url, read_data_url, shown};
+use crate::resource::shown;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]

@@ -6,6 +6,7 @@
 
 pub mod accounts;
 mod convert;
+mod data_url;
 mod diff;
 pub mod disks;
 pub mod kargs;
@@ -22,6 +23,7 @@ mod version;
 
 pub use ashlar_model::config::Problem;
 pub use convert::{ConvertError, convert};
+pub use data_url::data_url;
 pub use diff::{Difference, diff};
 pub use ignition_config::v3_5 as spec;
 pub use ignition_config::v3_5::Config;
@@ -30,7 +32,7 @@ pub use parse::{ParseError, Parsed, canonical, digest, parse, parse_value, parse
 pub use plan::{Action, Contents, Owner, Principal, plan};
 pub use render::{RenderError, Rendered, Rendering, embed, render};
 pub use resource::{
-    Authority, Fetched, Hash, Proxies, Request, ResourceError, Settings, Source, Timeouts, Wanted, data_url,
+    Authority, Fetched, Hash, Proxies, Request, ResourceError, Settings, Source, Timeouts, Wanted,
 };
 pub use validate::{Report, report, validate};
 pub use version::Version;

@@ -13,8 +13,8 @@ use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 use crate::Config;
+use crate::data_url::data_url;
 use crate::merge::to_value;
-use crate::resource::data_url;
 use crate::validate::{Report, report};
 use crate::version::Version;
 

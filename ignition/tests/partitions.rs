@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 
 use ashlar_host::gpt;
-use ashlar_ignition::runtime::{Disks, Fetcher};
+use ashlar_ignition::runtime::{Disks, Fetcher, Marks};
 use ashlar_ignition::{Settings, parse_value};
 use serde_json::{Value, json};
 
@@ -92,6 +92,9 @@ fn run(disk: &Path, partitions: &Value) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let (fetcher, settings) = (Fetcher::plain(Path::new("/"), |_| {}), Settings::default());
     runtime
-        .block_on(Disks { fetcher: &fetcher, settings: &settings, say: |_| {} }.run(&config))
+        .block_on(
+            Disks { fetcher: &fetcher, settings: &settings, marks: &Marks::new(None), say: |_| {} }
+                .run(&config),
+        )
         .expect("it is made");
 }

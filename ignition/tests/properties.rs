@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use ashlar_ignition::runtime::{Fetcher, Root, apply};
+use ashlar_ignition::runtime::{Fetcher, Root, Standing, apply, preview};
 use ashlar_ignition::{
     Config, Settings, Version, canonical, convert, diff, merge, parse, parse_value, plan, validate,
 };
@@ -122,6 +122,30 @@ proptest! {
     }
 
     #[test]
+    fn what_the_plan_says_is_what_applying_does(before in config(), a in config()) {
+        prop_assume!(validate(&a).is_empty() && validate(&before).is_empty());
+        let root = tempfile::tempdir().expect("a directory");
+        prop_assume!(run(&before, root.path()));
+        let standings = || {
+            let root = Root::new(root.path());
+            let actions = plan(&a, &Settings::default()).expect("nothing is fetched");
+            actions.iter().map(|action| (action.to_string(), preview(action, &root))).collect::<Vec<_>>()
+        };
+        let planned = standings();
+        let blocked = planned.iter().any(|(_, standing)| *standing == Standing::Blocked);
+        let tree_before = tree(root.path());
+        prop_assert_eq!(run(&a, root.path()), !blocked, "{:?}", planned);
+        if !blocked {
+            let settled = [Standing::Same, Standing::Open];
+            let after = standings();
+            prop_assert!(after.iter().all(|(_, standing)| settled.contains(standing)), "{:?}", after);
+            if planned.iter().all(|(_, standing)| *standing == Standing::Same) {
+                prop_assert_eq!(tree(root.path()), tree_before);
+            }
+        }
+    }
+
+    #[test]
     fn the_canonical_form_is_a_configuration_of_the_same_meaning(a in config()) {
         let again = parse(canonical(&a).as_bytes()).expect("it is one").config;
         prop_assert_eq!(canonical(&again), canonical(&a));
@@ -176,4 +200,42 @@ proptest! {
             let _ = (parsed.report(), ashlar_ignition::render(&parsed.config, &Default::default()).is_ok());
         }
     }
+
+    #[test]
+    fn no_data_url_makes_the_reader_panic(text in "[data:;,/=%a-zA-Z0-9+\"\\\\ -]{0,60}") {
+        let value = json!({"ignition": {"version": "3.5.0"}, "storage": {"files": [
+            {"path": "/a", "contents": {"source": format!("data:{text}"), "compression": "gzip"}},
+            {"path": "/b", "contents": {"source": format!("data:;base64,{text}")}}]}});
+        let config = parse_value(value).expect("the form is right").config;
+        let _ = plan(&config, &Settings::default());
+    }
+
+    #[test]
+    fn two_mutated_configurations_are_merged_without_fear(left in mutation(), right in mutation()) {
+        if let (Ok(left), Ok(right)) = (parse(&left), parse(&right)) {
+            let merged = merge(&left.config, &right.config);
+            let _ = (validate(&merged), diff(&left.config, &merged), canonical(&merged));
+        }
+    }
+}
+
+/// A configuration with every kind of list, one to three bytes of it changed.
+fn mutation() -> impl Strategy<Value = Vec<u8>> {
+    let bytes = json!({"ignition": {"version": "3.4.0", "config": {"merge": [{"source": "data:,a", "httpHeaders": [{"name": "A", "value": "b"}]}]}},
+        "storage": {"files": [{"path": "/etc/a", "append": [{"source": "data:,b"}]}], "links": [{"path": "/etc/b", "target": "/c"}],
+            "disks": [{"device": "/dev/a", "partitions": [{"number": 1, "label": "a"}, {"label": "b"}]}],
+            "filesystems": [{"device": "/dev/a1", "format": "ext4", "mountOptions": ["ro"]}],
+            "luks": [{"name": "l", "device": "/dev/b", "openOptions": ["-x"], "clevis": {"tang": [{"url": "http://t", "thumbprint": "x"}]}}]},
+        "systemd": {"units": [{"name": "a.service", "dropins": [{"name": "b.conf"}]}]},
+        "passwd": {"users": [{"name": "u", "groups": ["g"], "sshAuthorizedKeys": ["k"]}]},
+        "kernelArguments": {"shouldExist": ["a"], "shouldNotExist": ["b"]}}).to_string().into_bytes();
+    proptest::collection::vec(
+        (0..bytes.len(), select(b"0123456789abcdefghijklmnopqrstuvwxyz/.\"{}[],:-".to_vec())),
+        1..4,
+    )
+    .prop_map(move |changes| {
+        let mut bytes = bytes.clone();
+        changes.into_iter().for_each(|(at, byte)| bytes[at] = byte);
+        bytes
+    })
 }

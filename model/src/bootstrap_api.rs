@@ -6,6 +6,7 @@
 //! |---|---|---|
 //! | `GET /config/{role}` | host: bearer token and bound key | Ignition config (`application/vnd.coreos.ignition+json`) |
 //! | `PUT /v1/node` [`NodeReport`] | node daemon: bound key | [`NodeOrder`] |
+//! | `POST /v1/first-boot-failure` [`FirstBootFailure`] | host: bound key | empty |
 //! | `PUT /v1/hosts` `Vec<HostRecord>` | engine (certificate `engine` of the install CA) | empty |
 //! | `GET /v1/status` | engine | [`BootstrapStatus`] |
 //! | `POST /v1/finish` | engine | empty: the bootstrap stops its control plane |
@@ -133,6 +134,36 @@ pub struct NodeReport {
     pub message: String,
 }
 
+/// Why the first boot of a host stopped. Holds no secret and nothing of a configuration's contents.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FirstBootFailure {
+    pub stage: String,
+    /// The path, URL or device it happened to.
+    pub entry: String,
+    pub cause: String,
+    pub remedy: String,
+    /// The host tries again by itself.
+    pub may_pass: bool,
+}
+
+impl FirstBootFailure {
+    /// One line, with the words of a stranger cut to what a screen takes.
+    pub fn line(&self) -> String {
+        let plain = |text: &str| -> String {
+            let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(400).collect();
+            text.split_whitespace().collect::<Vec<_>>().join(" ")
+        };
+        let again = if self.may_pass { " (it tries again by itself)" } else { "" };
+        format!(
+            "{} at {}: {}; {}{again}",
+            plain(&self.stage),
+            plain(&self.entry),
+            plain(&self.cause),
+            plain(&self.remedy)
+        )
+    }
+}
+
 /// What a master is to run. Level-triggered: the node makes it so and reports.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
 pub struct NodeOrder {
@@ -182,4 +213,25 @@ pub struct NodeStatus {
     pub etcd_voter: bool,
     pub api_ready: bool,
     pub address: Option<Ipv4Addr>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_is_one_line_without_control_characters() {
+        let failure = FirstBootFailure {
+            stage: "disks".into(),
+            entry: "/dev/vdb".into(),
+            cause: "in use\n\u{1b}[2J".to_owned() + &"x".repeat(5000),
+            remedy: "name another device".into(),
+            may_pass: false,
+        };
+        let line = failure.line();
+        assert!(
+            line.starts_with("disks at /dev/vdb: in use [2Jxxx") && line.ends_with("; name another device")
+        );
+        assert!(line.len() < 600 && !line.chars().any(char::is_control));
+    }
 }

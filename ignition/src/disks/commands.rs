@@ -79,6 +79,21 @@ fn pin(clevis: &Clevis) -> Result<Option<(String, String)>, serde_json::Error> {
     Ok(Some(("sss".to_owned(), json!({"pins": pins, "t": threshold}).to_string())))
 }
 
+/// Where the advertisements of Tang servers are that the configuration does not hold.
+pub fn advertisements(luks: &Luks) -> Vec<String> {
+    let servers = luks.clevis.iter().flat_map(|clevis| clevis.tang.iter().flatten());
+    let absent = servers.filter(|tang| tang.advertisement.as_deref().is_none_or(str::is_empty));
+    absent.filter_map(|tang| Some(format!("{}/adv", tang.url.as_deref()?.trim_end_matches('/')))).collect()
+}
+
+/// True when enough pins can be reached now to open the volume by them, for a trial.
+pub fn can_be_tried(luks: &Luks) -> bool {
+    let Some(clevis) = &luks.clevis else { return false };
+    let pins = advertisements(luks).len() + usize::from(clevis.tpm2 == Some(true));
+    let threshold = clevis.threshold.and_then(|threshold| usize::try_from(threshold).ok()).unwrap_or(1);
+    pins >= threshold.max(1)
+}
+
 /// True when opening the volume needs the network.
 pub fn needs_network(luks: &Luks) -> bool {
     let Some(clevis) = &luks.clevis else { return false };

@@ -7,7 +7,8 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
 
 use thiserror::Error;
 
@@ -15,10 +16,9 @@ use super::fetch::Fetcher;
 use super::files::{self, Ids};
 use super::report::Failure;
 use super::root::{Root, RootError};
-use super::{contents, services, users};
+use super::{contents, entries, services, users};
 use crate::accounts::{AccountError, Accounts};
 use crate::plan::{Action, Contents, Owner, Principal};
-use crate::units::PRESET_FILE;
 
 /// Paths that a run which has not ended yet is creating.
 pub(super) const JOURNAL: &str = "/etc/.ashlar-ignition-journal.json";
@@ -75,11 +75,26 @@ pub(super) fn io_error(act: &'static str, path: &str) -> impl FnOnce(io::Error) 
     move |source| ApplyError::Io { act, path: path.to_owned(), source }
 }
 
-/// Carries out the actions in order. The answer are warnings: things that were asked for and have no effect.
+/// Carries out the actions in order, and has them on the disk. The answer are warnings: things that were asked for and
+/// have no effect.
 ///
 /// # Errors
 /// The entry that failed, with its cause.
 pub async fn apply(
+    actions: &[Action],
+    root: &Root,
+    fetcher: &Fetcher,
+) -> Result<Vec<String>, (String, ApplyError)> {
+    let warnings = carry_out(actions, root, fetcher).await?;
+    settle(root).map_err(|error| (JOURNAL.to_owned(), error))?;
+    Ok(warnings)
+}
+
+/// As `apply`; `settle` must follow.
+///
+/// # Errors
+/// As `apply`.
+pub(super) async fn carry_out(
     actions: &[Action],
     root: &Root,
     fetcher: &Fetcher,
@@ -89,7 +104,6 @@ pub async fn apply(
     for action in actions {
         run.one(action).await.map_err(|error| (action.to_string(), error))?;
     }
-    end(root).map_err(|error| (JOURNAL.to_owned(), error))?;
     Ok(run.warnings)
 }
 
@@ -124,9 +138,13 @@ fn begin(actions: &[Action], root: &Root) -> Result<BTreeSet<String>, ApplyError
     Ok(old)
 }
 
-fn end(root: &Root) -> Result<(), ApplyError> {
+/// Everything on the disk, each filesystem once; then the journal is of no more use.
+pub(super) fn settle(root: &Root) -> Result<(), ApplyError> {
+    let mut synced = BTreeSet::new();
     for folder in ["/etc", "/var", "/"] {
-        if let Ok(file) = File::open(root.follow(folder)?) {
+        let Ok(file) = File::open(root.follow(folder)?) else { continue };
+        let device = file.metadata().map_err(io_error("looking at", folder))?.dev();
+        if synced.insert(device) {
             rustix::fs::syncfs(&file).map_err(|error| io_error("syncing", folder)(error.into()))?;
         }
     }
@@ -149,7 +167,7 @@ impl Run<'_> {
             Action::User(user) => users::user(user, self.root),
             Action::Directory { path, mode, owner, overwrite } => {
                 let ids = self.ids(owner)?;
-                directory(path, *mode, ids, *overwrite, self.root)
+                entries::directory(path, *mode, ids, *overwrite, self.root)
             }
             Action::File { path, contents, mode, owner, overwrite } => {
                 let overwrite = *overwrite || self.unfinished.contains(path);
@@ -157,10 +175,12 @@ impl Run<'_> {
             }
             Action::Link { path, target, hard: false, owner, overwrite } => {
                 let ids = self.ids(owner)?;
-                soft_link(path, target, ids, *overwrite, self.root)
+                entries::soft_link(path, target, ids, *overwrite, self.root)
             }
-            Action::Link { path, target, overwrite, .. } => hard_link(path, target, *overwrite, self.root),
-            Action::Preset { lines } => preset(lines, self.root),
+            Action::Link { path, target, overwrite, .. } => {
+                entries::hard_link(path, target, *overwrite, self.root)
+            }
+            Action::Preset { lines } => entries::preset(lines, self.root),
             Action::Unmask { unit } => services::unmask(unit, self.root),
             Action::Enable { unit } => services::enable(unit, self.root, &mut self.warnings),
             Action::Disable { unit } => services::disable(unit, self.root),
@@ -190,7 +210,7 @@ impl Run<'_> {
             Contents::Keep if is_file => {
                 files::set_attributes(&place, mode, ids).map_err(io_error("setting mode and owner of", path))
             }
-            Contents::Keep => files::write(&place, b"", mode.unwrap_or(0o644), owned(ids))
+            Contents::Keep => files::write(&place, b"", mode.unwrap_or(0o644), entries::owned(ids))
                 .map_err(io_error("writing", path)),
             Contents::Append(more) => contents::append(path, more, mode, ids, self.root, self.fetcher).await,
             Contents::Replace(sources) => {
@@ -199,15 +219,19 @@ impl Run<'_> {
                     new.discard();
                     // What was there is as it would be made: only a mode that is asked for can differ.
                     let mode = mode.or(overwrite.then_some(0o644));
-                    return files::set_attributes(&place, mode, if overwrite { owned(ids) } else { ids })
-                        .map_err(io_error("setting mode and owner of", path));
+                    return files::set_attributes(
+                        &place,
+                        mode,
+                        if overwrite { entries::owned(ids) } else { ids },
+                    )
+                    .map_err(io_error("setting mode and owner of", path));
                 }
                 if found.is_some() && !overwrite {
                     new.discard();
                     return Err(ApplyError::Exists { path: path.to_owned() });
                 }
-                clear_if_directory(path, &place)?;
-                new.put(&place, mode.unwrap_or(0o644), owned(ids)).map_err(io_error("writing", path))
+                entries::clear_if_directory(path, &place)?;
+                new.put(&place, mode.unwrap_or(0o644), entries::owned(ids)).map_err(io_error("writing", path))
             }
         }
     }
@@ -230,92 +254,6 @@ impl Run<'_> {
             group: id(&owner.group, "group", &|name| accounts?.group_id(name))?,
         })
     }
-}
-
-fn directory(
-    path: &str,
-    mode: Option<u32>,
-    ids: Ids,
-    overwrite: bool,
-    root: &Root,
-) -> Result<(), ApplyError> {
-    let place = root.place(path)?;
-    if overwrite && place.symlink_metadata().is_ok() {
-        clear(path, &place)?;
-    }
-    let leads_to = root.follow(path)?;
-    if !leads_to.is_dir() && place.symlink_metadata().is_ok_and(|data| !data.is_symlink()) {
-        return Err(ApplyError::Kind { path: path.to_owned(), found: "a file", wanted: "a directory" });
-    }
-    let exists = leads_to.is_dir();
-    let place = root.directory(path)?;
-    let mode = mode.or((!exists).then_some(0o755));
-    let ids = if exists { ids } else { owned(ids) };
-    files::set_attributes(&place, mode, ids).map_err(io_error("setting mode and owner of", path))
-}
-
-/// What is new belongs to root unless the configuration says otherwise.
-pub(super) fn owned(ids: Ids) -> Ids {
-    if rustix::process::geteuid().is_root() {
-        Ids { user: ids.user.or(Some(0)), group: ids.group.or(Some(0)) }
-    } else {
-        ids
-    }
-}
-
-fn soft_link(path: &str, target: &str, ids: Ids, overwrite: bool, root: &Root) -> Result<(), ApplyError> {
-    let place = root.place(path)?;
-    let same = place.read_link().is_ok_and(|found| found == Path::new(target));
-    if !same && place.symlink_metadata().is_ok() {
-        if !overwrite {
-            return Err(ApplyError::Exists { path: path.to_owned() });
-        }
-        clear_if_directory(path, &place)?;
-    }
-    let ids = if same { ids } else { owned(ids) };
-    files::link(&place, target, ids).map_err(io_error("linking", path))
-}
-
-fn hard_link(path: &str, target: &str, overwrite: bool, root: &Root) -> Result<(), ApplyError> {
-    let place = root.place(path)?;
-    // A relative target is below the root, as in the reference.
-    let target = root.look(&format!("/{}", target.trim_start_matches('/')))?;
-    if place.symlink_metadata().is_ok() && !files::same_file(&place, &target) {
-        if !overwrite {
-            return Err(ApplyError::Exists { path: path.to_owned() });
-        }
-        clear_if_directory(path, &place)?;
-    }
-    files::hard_link(&place, &target).map_err(io_error("linking", path))
-}
-
-/// Adds the lines that the file has not yet.
-fn preset(lines: &[String], root: &Root) -> Result<(), ApplyError> {
-    let place = root.place(PRESET_FILE)?;
-    let mut text = match fs::read_to_string(&place) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-        Err(error) => return Err(io_error("reading", PRESET_FILE)(error)),
-    };
-    for line in lines {
-        if !text.lines().any(|other| other == line) {
-            text += line;
-            text.push('\n');
-        }
-    }
-    files::write(&place, text.as_bytes(), 0o644, Ids::default()).map_err(io_error("writing", PRESET_FILE))
-}
-
-/// Files and links are replaced by a rename; only a directory must go first.
-fn clear_if_directory(path: &str, place: &Path) -> Result<(), ApplyError> {
-    if place.symlink_metadata().is_ok_and(|data| data.is_dir()) { clear(path, place) } else { Ok(()) }
-}
-
-fn clear(path: &str, place: &Path) -> Result<(), ApplyError> {
-    if path.matches('/').count() < 2 {
-        return Err(ApplyError::TopLevel { path: path.to_owned() });
-    }
-    files::remove(place).map_err(io_error("removing what is at", path))
 }
 
 #[cfg(test)]

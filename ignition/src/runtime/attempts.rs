@@ -21,7 +21,7 @@ pub(super) fn never(cause: &str) -> Attempt {
 }
 
 fn failure(request: &Request, cause: String, remedy: &str) -> Failure {
-    Failure { stage: "fetch", entry: shown(&request.url), cause, remedy: remedy.to_owned() }
+    Failure::because("fetch", shown(&request.url), cause, remedy)
 }
 
 /// Waits between attempts: longer each time, and says so now and then.
@@ -60,11 +60,8 @@ impl<'a> Patience<'a> {
         let total = Duration::from_secs(self.request.timeouts.total);
         if !total.is_zero() && self.began.elapsed() >= total {
             let cause = format!("no answer in {} s (ignition.timeouts.httpTotal): {cause}", total.as_secs());
-            return Err(failure(
-                self.request,
-                cause,
-                "check the network and the server, then restart the host",
-            ));
+            let remedy = "check the network and the server, then try again";
+            return Err(Failure { may_pass: true, ..failure(self.request, cause, remedy) });
         }
         let is_new = self.told.as_ref().is_none_or(|(last, at)| *last != cause || at.elapsed() >= REMINDER);
         if is_new {

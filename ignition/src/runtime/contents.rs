@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use super::apply::{ApplyError, io_error, owned};
+use super::apply::{ApplyError, io_error};
+use super::entries::owned;
 use super::fetch::Fetcher;
 use super::files::{self, Ids};
 use super::root::Root;

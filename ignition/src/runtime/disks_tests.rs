@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use std::fs;
+
 use super::*;
 
 struct Bench {
@@ -20,7 +22,11 @@ impl Bench {
         self.folder.path().join("disk").display().to_string()
     }
 
-    fn run(&self, mut storage: Value) -> Result<(), Failure> {
+    fn run(&self, storage: Value) -> Result<(), Failure> {
+        self.run_with(storage, &Marks::new(None))
+    }
+
+    fn run_with(&self, mut storage: Value, marks: &Marks) -> Result<(), Failure> {
         for list in ["disks", "filesystems"] {
             for entry in storage[list].as_array_mut().into_iter().flatten() {
                 entry["device"] = self.disk().into();
@@ -32,7 +38,7 @@ impl Bench {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let fetcher = Fetcher::plain(Path::new("/"), |_| {});
         let settings = Settings::default();
-        runtime.block_on(Disks { fetcher: &fetcher, settings: &settings, say: |_| {} }.run(&config))
+        runtime.block_on(Disks { fetcher: &fetcher, settings: &settings, marks, say: |_| {} }.run(&config))
     }
 
     fn bytes(&self) -> Vec<u8> {
@@ -77,6 +83,38 @@ fn running_the_stage_again_changes_no_byte() {
 }
 
 #[test]
+fn an_mbr_goes_only_when_the_table_may_be_wiped() {
+    let bench = Bench::new(64);
+    let mut mbr = vec![0; 512];
+    mbr[446 + 4] = 0x83;
+    mbr[510..].copy_from_slice(&[0x55, 0xaa]);
+    let disk = fs::OpenOptions::new().write(true).open(bench.disk()).expect("a disk");
+    std::os::unix::fs::FileExt::write_all_at(&disk, &mbr, 0).expect("written");
+    let failure = bench.run(json!({"disks": [{"partitions": [{"number": 1}]}]})).unwrap_err();
+    assert!(failure.cause.contains("MBR"), "{failure}");
+    assert_eq!(bench.bytes()[..512], mbr);
+    bench.run(json!({"disks": [{"wipeTable": true}]})).expect("wiped");
+    assert_ne!(bench.bytes()[446 + 4], 0x83);
+}
+
+#[test]
+fn a_filesystem_that_a_power_cut_left_half_made_is_made_again() {
+    let bench = Bench::new(64);
+    let folder = tempfile::tempdir().expect("a directory");
+    let marks = Marks::new(Some(folder.path()));
+    let xfs = json!({"filesystems": [{"format": "vfat", "label": "OTHER"}]});
+    bench.run(xfs).expect("what the cut left");
+    let wanted = json!({"filesystems": [{"format": "ext4", "label": "data"}]});
+    assert!(bench.run_with(wanted.clone(), &marks).is_err(), "it may be the user's");
+    marks.set(&bench.disk()).expect("marked");
+    bench.run_with(wanted.clone(), &marks).expect("made again");
+    assert!(!marks.has(&bench.disk()), "the mark goes when it is made");
+    let first = bench.bytes();
+    bench.run_with(wanted, &marks).expect("used as it is");
+    assert!(bench.bytes() == first);
+}
+
+#[test]
 fn a_filesystem_is_made_used_again_and_never_lost_silently() {
     let bench = Bench::new(64);
     let ext4 = |label: &str, wipe: bool| json!({"filesystems": [{"format": "ext4", "label": label, "wipeFilesystem": wipe}]});
@@ -101,7 +139,10 @@ fn a_device_that_does_not_exist_is_named() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let (fetcher, settings) = (Fetcher::plain(Path::new("/"), |_| {}), Settings::default());
     let failure = runtime
-        .block_on(Disks { fetcher: &fetcher, settings: &settings, say: |_| {} }.run(&config))
+        .block_on(
+            Disks { fetcher: &fetcher, settings: &settings, marks: &Marks::new(None), say: |_| {} }
+                .run(&config),
+        )
         .unwrap_err();
     assert_eq!((failure.stage, failure.entry.as_str()), ("disks", "/dev/no-such-disk"));
 }

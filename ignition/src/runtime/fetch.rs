@@ -5,25 +5,21 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, BufWriter, Seek, Write};
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderName, HeaderValue, LOCATION};
-use reqwest::{Client, NoProxy, Proxy, StatusCode};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ClientConfig, RootCertStore};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION};
+use reqwest::{Client, RequestBuilder, StatusCode};
 use url::Url;
 
+use super::answers;
 use super::attempts::{Attempt, Patience, never};
 use super::cloud::{self, Store};
 use super::report::{Failure, chain};
-use super::sink::{Limited, Refused, Sink};
+use super::sink::{Limited, Sink};
 use super::tftp;
 use crate::resource::{Authority, Proxies, Request, Wanted, shown};
 
-const CONNECT: Duration = Duration::from_secs(10);
-const STALLED: Duration = Duration::from_secs(30);
 const MOST_REDIRECTS: usize = 10;
 const LARGEST_CONFIGURATION: usize = 64 << 20;
 const SYSTEM_BUNDLE: &str = "etc/ssl/certs/ca-certificates.crt";
@@ -40,13 +36,13 @@ type Clients = Vec<((bool, Vec<Authority>, Proxies), Client)>;
 
 pub struct Fetcher {
     /// Scheme, host and port of the configuration server: trusted by `server_ca_pem` alone, gets the identity.
-    own_origins: BTreeSet<String>,
-    server_ca_pem: String,
-    identity: Option<Identity>,
+    pub(super) own_origins: BTreeSet<String>,
+    pub(super) server_ca_pem: String,
+    pub(super) identity: Option<Identity>,
     /// Certificates of other servers: those of the image.
-    system_bundle: Vec<u8>,
+    pub(super) system_bundle: Vec<u8>,
     store: Store,
-    clients: Mutex<Clients>,
+    pub(super) clients: Mutex<Clients>,
     /// Where waiting is told.
     say: fn(&str),
 }
@@ -108,11 +104,9 @@ impl Fetcher {
         file: &mut File,
     ) -> Result<(), Failure> {
         let mut patience = Patience::new(request, self.say);
-        let local = |error: io::Error| Failure {
-            stage: "fetch",
-            entry: shown(&request.url),
-            cause: format!("writing the temporary file: {error}"),
-            remedy: "check the disk".to_owned(),
+        let local = |error: io::Error| {
+            let cause = format!("writing the temporary file: {error}");
+            Failure::because("fetch", shown(&request.url), cause, "check the disk")
         };
         let start = file.stream_position().map_err(local)?;
         loop {
@@ -138,10 +132,13 @@ impl Fetcher {
                 Err(tftp::Stopped::Later(cause)) => return Err(Attempt::Again(cause)),
                 Err(tftp::Stopped::Never(cause) | tftp::Stopped::Write(cause)) => return Err(never(&cause)),
             },
+            "s3" | "arn" if wanted.gzip => {
+                return Err(never("compression cannot be used with S3"));
+            }
             "s3" | "arn" | "gs" => self.object(request, &url, &mut sink).await?,
             other => return Err(never(&format!("nothing is fetched by the scheme {other}"))),
         }
-        sink.finish().map_err(refused)
+        sink.finish().map_err(answers::refused)
     }
 
     /// Headers of the configuration are dropped after a redirect.
@@ -201,17 +198,11 @@ impl Fetcher {
         headers: &[(String, String)],
     ) -> Result<reqwest::Response, Attempt> {
         let own = self.own_origins.contains(&origin(url));
-        let client = self.client(request, own)?;
-        let mut message = client.get(url.clone());
+        let mut message = self.client(request, own)?.get(url.clone());
         if request.is_config {
             message = message.header(ACCEPT, crate::ACCEPT);
         }
-        if let Some(identity) = self.identity.as_ref().filter(|_| own && url.scheme() == "https") {
-            let mut value = HeaderValue::try_from(format!("Bearer {}", identity.token))
-                .map_err(|_| never("the token in the config slot is no text for a header"))?;
-            value.set_sensitive(true);
-            message = message.header(AUTHORIZATION, value);
-        }
+        message = self.with_token(message, url)?;
         for (name, value) in headers {
             let name = HeaderName::try_from(name).map_err(|_| never("a header has an invalid name"))?;
             let value = HeaderValue::try_from(value).map_err(|_| never("a header has an invalid value"))?;
@@ -228,6 +219,28 @@ impl Fetcher {
         }
     }
 
+    /// The token goes to our own servers alone, and never without TLS.
+    fn with_token(&self, message: RequestBuilder, url: &Url) -> Result<RequestBuilder, Attempt> {
+        let own = self.own_origins.contains(&origin(url)) && url.scheme() == "https";
+        let Some(identity) = self.identity.as_ref().filter(|_| own) else { return Ok(message) };
+        let mut value = HeaderValue::try_from(format!("Bearer {}", identity.token))
+            .map_err(|_| never("the token in the config slot is no text for a header"))?;
+        value.set_sensitive(true);
+        Ok(message.header(AUTHORIZATION, value))
+    }
+
+    /// JSON to one of our own servers.
+    pub(super) async fn post(&self, request: &Request, url: &Url, body: Vec<u8>) -> Result<(), Attempt> {
+        let own = self.own_origins.contains(&origin(url));
+        let message = self.client(request, own)?.post(url.clone());
+        let message = self.with_token(message, url)?.header(CONTENT_TYPE, "application/json").body(body);
+        let response = message.send().await.map_err(|error| Attempt::Again(chain(&error.without_url())))?;
+        match response.status() {
+            status if status.is_success() => Ok(()),
+            status => Err(Attempt::Again(format!("answer {status}"))),
+        }
+    }
+
     async fn body<W: Write>(
         &self,
         mut response: reqwest::Response,
@@ -239,147 +252,15 @@ impl Fetcher {
             loop {
                 match response.chunk().await {
                     Ok(Some(chunk)) => {
-                        sink.write_all(&chunk).map_err(|error| refused(sink.refusal(error)))?
+                        sink.write_all(&chunk).map_err(|error| answers::refused(sink.refusal(error)))?
                     }
                     Ok(None) => return Ok(()),
                     Err(error) => return Err(Attempt::Again(chain(&error.without_url()))),
                 }
             }
         }
-        // The configuration server may not know the host yet; elsewhere a missing file stays missing.
-        let not_yet =
-            [StatusCode::UNAUTHORIZED, StatusCode::NOT_FOUND, StatusCode::CONFLICT, StatusCode::TOO_EARLY];
-        let own = self.own_origins.contains(&origin(url));
-        let later = status.is_server_error()
-            || matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS)
-            || (own && not_yet.contains(&status));
-        let said = beginning(response).await;
-        let cause =
-            if said.is_empty() { format!("answer {status}") } else { format!("answer {status}: {said}") };
-        if later {
-            return Err(Attempt::Again(cause));
-        }
-        let remedy = match status {
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN if own => {
-                "the server does not accept this host's token or key: install the host again"
-            }
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-                "give the request what the server asks for (httpHeaders), or make the file public"
-            }
-            _ => "correct the source in the configuration and install the host again",
-        };
-        Err(Attempt::Final { cause, remedy })
+        Err(answers::unsuccessful(response, status, self.own_origins.contains(&origin(url))).await)
     }
-
-    fn client(&self, request: &Request, own: bool) -> Result<Client, Attempt> {
-        let key = (own, request.authorities.clone(), request.proxies.clone());
-        let mut clients = self.clients.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if let Some((_, client)) = clients.iter().find(|(other, _)| *other == key) {
-            return Ok(client.clone());
-        }
-        let client = self.new_client(request, own)?;
-        clients.push((key, client.clone()));
-        Ok(client)
-    }
-
-    fn new_client(&self, request: &Request, own: bool) -> Result<Client, Attempt> {
-        let mut roots = RootCertStore::empty();
-        if own {
-            add_certificates(&mut roots, self.server_ca_pem.as_bytes());
-        } else {
-            add_certificates(&mut roots, &self.system_bundle);
-        }
-        for authority in &request.authorities {
-            if add_certificates(&mut roots, &authority.0) == 0 {
-                return Err(never("a certificate authority of the configuration is not PEM"));
-            }
-        }
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let builder = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|error| never(&error.to_string()))?
-            .with_root_certificates(roots);
-        let tls = match self.identity.as_ref().filter(|_| own) {
-            None => builder.with_no_client_auth(),
-            Some(identity) => {
-                let (chain, key) =
-                    identity.pair().ok_or_else(|| never("the identity in the config slot is not PEM"))?;
-                builder.with_client_auth_cert(chain, key).map_err(|error| never(&error.to_string()))?
-            }
-        };
-        let mut client = Client::builder()
-            .tls_backend_preconfigured(tls)
-            .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(CONNECT)
-            .read_timeout(STALLED)
-            .user_agent(concat!("ashlar-ignition/", env!("CARGO_PKG_VERSION")));
-        // The configuration server is in the cluster's own network.
-        if own {
-            client = client.no_proxy();
-        }
-        for proxy in proxies(request).map_err(|error| never(&error))?.into_iter().filter(|_| !own) {
-            client = client.proxy(proxy);
-        }
-        client.build().map_err(|error| never(&chain(&error)))
-    }
-}
-
-fn proxies(request: &Request) -> Result<Vec<Proxy>, String> {
-    let none = NoProxy::from_string(&request.proxies.none.join(","));
-    let one = |make: fn(&str) -> reqwest::Result<Proxy>, url: &str| {
-        make(url)
-            .map(|proxy| proxy.no_proxy(none.clone()))
-            .map_err(|error| format!("the proxy: {}", chain(&error.without_url())))
-    };
-    let http = request.proxies.http.as_deref().map(|url| one(|url| Proxy::http(url), url));
-    let https = request.proxies.https.as_deref().map(|url| one(|url| Proxy::https(url), url));
-    http.into_iter().chain(https).collect()
-}
-
-/// The first words of an answer that is not what was asked for.
-async fn beginning(mut response: reqwest::Response) -> String {
-    let mut bytes = Vec::new();
-    while let Ok(Some(chunk)) = response.chunk().await {
-        bytes.extend_from_slice(&chunk);
-        if bytes.len() >= 1024 {
-            break;
-        }
-    }
-    String::from_utf8_lossy(&bytes).chars().filter(|c| !c.is_control()).take(200).collect()
-}
-
-fn refused(refused: Refused) -> Attempt {
-    let (cause, remedy) = match refused {
-        Refused::Hash { wanted, found } => (
-            format!("the contents have the hash {found}, not {wanted}"),
-            "correct the hash, or put the right file on the server",
-        ),
-        Refused::Gzip(error) => (
-            format!("the contents are not valid gzip: {error}"),
-            "leave `compression` out, or pack the file with gzip",
-        ),
-        Refused::Write(error) if error.kind() == io::ErrorKind::StorageFull => {
-            ("the contents do not fit on the disk".to_owned(), "install to a larger disk, or write less")
-        }
-        Refused::Write(error) => {
-            (format!("the contents cannot be taken: {error}"), "correct the source in the configuration")
-        }
-    };
-    Attempt::Final { cause, remedy }
-}
-
-impl Identity {
-    fn pair(&self) -> Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)> {
-        let chain: Result<Vec<_>, _> =
-            CertificateDer::pem_slice_iter(self.certificate_pem.as_bytes()).collect();
-        let chain = chain.ok().filter(|chain| !chain.is_empty())?;
-        Some((chain, PrivateKeyDer::from_pem_slice(self.private_key_pem.as_bytes()).ok()?))
-    }
-}
-
-fn add_certificates(roots: &mut RootCertStore, pem: &[u8]) -> usize {
-    let certificates = CertificateDer::pem_slice_iter(pem).filter_map(Result::ok);
-    roots.add_parsable_certificates(certificates).0
 }
 
 /// `https://host:port`.

@@ -7,6 +7,17 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
+use std::sync::Arc;
+
+use rustls::RootCertStore;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+use ashlar_model::slot::{Slot, SlotSecret};
+
+use super::super::clients::add_certificates;
+use super::super::machine::Machine;
+use super::super::notify::notify;
 use super::*;
 
 fn authority() -> CertifiedIssuer<'static, KeyPair> {
@@ -82,5 +93,34 @@ fn the_configuration_server_gets_token_and_certificate_and_nobody_else_is_believ
         let refused = other.attempt(&request, &Wanted::default(), &mut Vec::new()).await;
         assert!(matches!(refused, Err(Attempt::Again(cause)) if cause.contains("certificate")));
         assert_eq!(server.await.expect("it ended"), None, "an unknown server sees no request");
+    });
+}
+
+#[test]
+fn the_configuration_server_is_told_of_a_failure_and_gets_no_secret_but_the_token() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let listener = Arc::new(TcpListener::bind("127.0.0.1:0").await.expect("a port"));
+        let origin = format!("https://{}", listener.local_addr().expect("an address"));
+        let authority = authority();
+        let (certificate_pem, private_key_pem) = leaf(&authority, "master-1");
+        let secret = SlotSecret { token: "proof".into(), certificate_pem, private_key_pem };
+        let merge = serde_json::json!([{"source": format!("{origin}/config/master")}]);
+        let slot = Slot {
+            host: "master-1".into(),
+            ignition: serde_json::json!({"ignition": {"version": "3.5.0", "config": {"merge": merge}}}),
+            server_ca_pem: authority.pem(),
+            secret: Some(secret),
+        };
+        let machine = Machine::new("/".into(), "/none".into(), 0, |_| {});
+        let failure = Failure::because("disks", "/dev/vdb", "it is in use", "name another device");
+        let server = tokio::spawn(answer_once(listener.clone(), Arc::new(server_config(&authority))));
+        assert_eq!(notify(&machine, &slot, &failure).await, Some(Ok(())));
+        let asked = server.await.expect("it ended").expect("a request");
+        assert!(asked.starts_with("POST /v1/first-boot-failure HTTP/1.1\r\n"), "{asked}");
+        assert!(asked.contains("authorization: Bearer proof\r\n"), "{asked}");
+        assert!(asked.contains("content-type: application/json\r\n"), "{asked}");
+        let wiped = Slot { secret: None, ..slot };
+        assert_eq!(notify(&machine, &wiped, &failure).await, None, "nobody would believe it");
     });
 }

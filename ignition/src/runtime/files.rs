@@ -3,7 +3,7 @@
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, chown, lchown, symlink};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, chown, fchown, lchown, symlink};
 use std::path::{Path, PathBuf};
 
 /// Numeric owner; `None` leaves it as it is.
@@ -20,10 +20,22 @@ pub(super) fn write(path: &Path, bytes: &[u8], mode: u32, ids: Ids) -> io::Resul
     if same {
         return set_attributes(path, Some(mode), ids);
     }
-    let (temporary, mut file) = temporary_file(path)?;
+    // Nobody else reads what is to belong to somebody else before it does.
+    let is_ours = ids.user.unwrap_or(0) == 0 && ids.group.unwrap_or(0) == 0;
+    let (temporary, mut file) = create(path, if is_ours { mode & 0o777 } else { 0o600 })?;
     file.write_all(bytes)?;
-    set_attributes(&temporary, Some(mode), ids)?;
+    let data = file.metadata()?;
+    if differs(ids.user, data.uid()) || differs(ids.group, data.gid()) {
+        fchown(&file, ids.user, ids.group)?;
+    }
+    if data.permissions().mode() & 0o7777 != mode {
+        file.set_permissions(Permissions::from_mode(mode))?;
+    }
     fs::rename(&temporary, path)
+}
+
+fn differs(wanted: Option<u32>, found: u32) -> bool {
+    wanted.is_some_and(|wanted| wanted != found)
 }
 
 /// As `write`, for what must be on the disk before anything that follows.
@@ -35,16 +47,26 @@ pub(super) fn write_synced(path: &Path, bytes: &[u8], mode: u32) -> io::Result<(
 
 /// An empty file beside `path`, readable by nobody else.
 pub(super) fn temporary_file(path: &Path) -> io::Result<(PathBuf, File)> {
+    create(path, 0o600)
+}
+
+/// In place of what a cut run may have left.
+fn create(path: &Path, mode: u32) -> io::Result<(PathBuf, File)> {
     let temporary = temporary(path);
-    remove(&temporary)?;
-    let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&temporary)?;
+    let open = || OpenOptions::new().read(true).write(true).create_new(true).mode(mode).open(&temporary);
+    let file = match open() {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            remove(&temporary)?;
+            open()?
+        }
+        other => other?,
+    };
     Ok((temporary, file))
 }
 
 /// Mode and owner of what is there, not of what a link leads to.
 pub(super) fn set_attributes(path: &Path, mode: Option<u32>, ids: Ids) -> io::Result<()> {
     let data = path.symlink_metadata()?;
-    let differs = |wanted: Option<u32>, found: u32| wanted.is_some_and(|wanted| wanted != found);
     if differs(ids.user, data.uid()) || differs(ids.group, data.gid()) {
         if data.is_symlink() { lchown(path, ids.user, ids.group)? } else { chown(path, ids.user, ids.group)? }
     }

@@ -1,22 +1,47 @@
-//! How a failure is told on the console: stage, entry, cause and remedy.
+//! How a failure is told: stage, entry, cause and remedy.
 
 use std::error::Error;
 use std::fmt;
 
+use ashlar_model::bootstrap_api::FirstBootFailure;
+
 /// Something that stopped the work. Holds no secret.
 #[derive(Debug)]
 pub struct Failure {
-    /// `read slot`, `fetch`, `render`, `validate`, `plan`, `apply`, `finish`.
+    /// `read slot`, `fetch`, `render`, `validate`, `plan`, `kargs`, `disks`, `mount`, `files`, `umount`, `finish`.
     pub stage: &'static str,
     /// The path, URL or device it happened to.
     pub entry: String,
     pub cause: String,
     pub remedy: String,
+    /// The network or a server is the cause: the same may succeed later.
+    pub may_pass: bool,
 }
 
 impl Failure {
     pub fn new(stage: &'static str, entry: impl fmt::Display, cause: &dyn Error, remedy: &str) -> Self {
-        Self { stage, entry: entry.to_string(), cause: chain(cause), remedy: remedy.to_owned() }
+        Self::because(stage, entry, chain(cause), remedy)
+    }
+
+    pub fn because(
+        stage: &'static str,
+        entry: impl fmt::Display,
+        cause: impl Into<String>,
+        remedy: &str,
+    ) -> Self {
+        let (entry, cause) = (entry.to_string(), cause.into());
+        Self { stage, entry, cause, remedy: remedy.to_owned(), may_pass: false }
+    }
+
+    /// For the engine.
+    pub fn told(&self) -> FirstBootFailure {
+        FirstBootFailure {
+            stage: self.stage.to_owned(),
+            entry: self.entry.clone(),
+            cause: self.cause.clone(),
+            remedy: self.remedy.clone(),
+            may_pass: self.may_pass,
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Where fetched bytes go: hashed as they arrive, unpacked, written. Never more than a chunk in memory.
+//! Where fetched bytes go: unpacked as they arrive, hashed, written. Never more than a chunk in memory.
 
 use std::io::{self, Write};
 
@@ -15,14 +15,37 @@ pub(super) enum Refused {
     Write(io::Error),
 }
 
-pub(super) struct Sink<'a, W: Write> {
-    hasher: Option<(Hash, Hasher)>,
-    out: Out<'a, W>,
-}
+pub(super) struct Sink<'a, W: Write>(Out<'a, W>);
 
 enum Out<'a, W: Write> {
-    Plain(&'a mut W),
-    Gzip(Box<MultiGzDecoder<&'a mut W>>),
+    Plain(Hashed<'a, W>),
+    Gzip(Box<MultiGzDecoder<Hashed<'a, W>>>),
+}
+
+impl<'a, W: Write> Sink<'a, W> {
+    pub fn new(wanted: &Wanted, writer: &'a mut W) -> Self {
+        let hashed = Hashed { hash: wanted.hash.clone().map(Hasher::new), writer };
+        Self(if wanted.gzip { Out::Gzip(Box::new(MultiGzDecoder::new(hashed))) } else { Out::Plain(hashed) })
+    }
+
+    pub fn finish(self) -> Result<(), Refused> {
+        let hashed = match self.0 {
+            Out::Plain(hashed) => hashed,
+            Out::Gzip(decoder) => decoder.finish().map_err(|error| refused(error, true))?,
+        };
+        hashed.finish()
+    }
+
+    /// What a failed write means.
+    pub fn refusal(&self, error: io::Error) -> Refused {
+        refused(error, matches!(self.0, Out::Gzip(_)))
+    }
+}
+
+/// The specification's hash "describes the decompressed" contents: it is taken of what is written.
+struct Hashed<'a, W: Write> {
+    hash: Option<(Hash, Hasher)>,
+    writer: &'a mut W,
 }
 
 enum Hasher {
@@ -30,22 +53,19 @@ enum Hasher {
     Sha512(Box<Sha512>),
 }
 
-impl<'a, W: Write> Sink<'a, W> {
-    pub fn new(wanted: &Wanted, writer: &'a mut W) -> Self {
-        let hasher = wanted.hash.clone().map(|hash| {
-            let hasher = match hash {
-                Hash::Sha256(_) => Hasher::Sha256(Sha256::new()),
-                Hash::Sha512(_) => Hasher::Sha512(Box::new(Sha512::new())),
-            };
-            (hash, hasher)
-        });
-        let out =
-            if wanted.gzip { Out::Gzip(Box::new(MultiGzDecoder::new(writer))) } else { Out::Plain(writer) };
-        Self { hasher, out }
+impl Hasher {
+    fn new(wanted: Hash) -> (Hash, Self) {
+        let hasher = match wanted {
+            Hash::Sha256(_) => Hasher::Sha256(Sha256::new()),
+            Hash::Sha512(_) => Hasher::Sha512(Box::new(Sha512::new())),
+        };
+        (wanted, hasher)
     }
+}
 
-    pub fn finish(self) -> Result<(), Refused> {
-        if let Some((wanted, hasher)) = self.hasher {
+impl<W: Write> Hashed<'_, W> {
+    fn finish(self) -> Result<(), Refused> {
+        if let Some((wanted, hasher)) = self.hash {
             let found = match hasher {
                 Hasher::Sha256(hasher) => Hash::Sha256(hex::encode(hasher.finalize())),
                 Hasher::Sha512(hasher) => Hash::Sha512(hex::encode(hasher.finalize())),
@@ -54,18 +74,23 @@ impl<'a, W: Write> Sink<'a, W> {
                 return Err(Refused::Hash { wanted: wanted.text(), found: found.text() });
             }
         }
-        match self.out {
-            Out::Plain(writer) => writer.flush().map_err(Refused::Write),
-            Out::Gzip(decoder) => {
-                let writer = decoder.finish().map_err(|error| refused(error, true))?;
-                writer.flush().map_err(Refused::Write)
-            }
+        self.writer.flush().map_err(Refused::Write)
+    }
+}
+
+impl<W: Write> Write for Hashed<'_, W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.writer.write_all(bytes)?;
+        match &mut self.hash {
+            Some((_, Hasher::Sha256(hasher))) => hasher.update(bytes),
+            Some((_, Hasher::Sha512(hasher))) => hasher.update(bytes),
+            None => {}
         }
+        Ok(bytes.len())
     }
 
-    /// What a failed write means.
-    pub fn refusal(&self, error: io::Error) -> Refused {
-        refused(error, matches!(self.out, Out::Gzip(_)))
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -83,13 +108,8 @@ impl<W: Write> Write for Sink<'_, W> {
     }
 
     fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        match &mut self.hasher {
-            Some((_, Hasher::Sha256(hasher))) => hasher.update(bytes),
-            Some((_, Hasher::Sha512(hasher))) => hasher.update(bytes),
-            None => {}
-        }
-        match &mut self.out {
-            Out::Plain(writer) => writer.write_all(bytes),
+        match &mut self.0 {
+            Out::Plain(hashed) => hashed.write_all(bytes),
             Out::Gzip(decoder) => decoder.write_all(bytes),
         }
     }
@@ -131,9 +151,9 @@ mod tests {
     }
 
     #[test]
-    fn the_hash_is_that_of_the_packed_bytes_and_what_is_written_is_unpacked() {
+    fn the_hash_is_that_of_the_unpacked_bytes() {
         let bytes = packed(b"text");
-        let wanted = Wanted { hash: Some(Hash::Sha256(hex::encode(Sha256::digest(&bytes)))), gzip: true };
+        let wanted = Wanted { hash: Some(Hash::Sha256(hex::encode(Sha256::digest(b"text")))), gzip: true };
         let mut out = Vec::new();
         let mut sink = Sink::new(&wanted, &mut out);
         bytes.chunks(3).for_each(|chunk| sink.write_all(chunk).expect("memory"));

@@ -1,232 +1,276 @@
-//! The stages after fetching, in their order: kargs, disks, mount, files, umount.
+//! The stages of the first boot, in the reference's order. Each may be run again; what one finds out, the next reads
+//! in the machine's run directory.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::PathBuf;
 
+use ashlar_host::cmd::Cmd;
 use ashlar_host::mount::{self, Access};
+use clap::ValueEnum;
 
-use super::apply::apply;
-use super::disks::{self, Disks, KEYS};
+use super::apply::carry_out;
+use super::boot_partition::{self, Boot};
+use super::crypttab;
+use super::devices::wait_for;
+use super::disks::Disks;
 use super::fetch::Fetcher;
 use super::files;
-use super::report::{Failure, chain};
+use super::finish;
+use super::first_boot::read_slot;
+use super::machine::Machine;
+use super::marks::Marks;
+use super::mounts;
+use super::prepare::{self, Prepared, make_run};
+use super::report::Failure;
 use super::root::Root;
-use crate::disks::commands;
-use crate::kargs;
-use crate::plan::Action;
-use crate::render::Rendered;
-use crate::spec::{Filesystem, KernelArguments};
+use super::sources::{self, Sources};
+use super::volumes::KEYS;
+use crate::plan;
 
-/// The boot partition of an installed disk.
-const BOOT_DEVICE: &str = "/dev/disk/by-label/boot";
-const BOOT: &str = "/run/ashlar-ignition/boot";
-/// On the boot partition: the arguments were changed once.
-const CHANGED: &str = "ashlar-kernel-arguments";
+/// There while something must be fetched.
+const NEED_NETWORK: &str = "neednet";
+const HANDED: &str = "config.json";
+const MOUNTS: &str = "mounts.json";
+const WARNINGS: &str = "warnings.json";
 
-pub struct Stages<'a> {
-    pub sysroot: &'a Path,
-    pub fetcher: &'a Fetcher,
-    pub say: fn(&str),
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Stage {
+    /// Reads the sources; leaves `neednet` when something must be fetched.
+    FetchOffline,
+    /// Fetches and merges.
+    Fetch,
+    /// Changes the kernel arguments; asks for one restart at most.
+    Kargs,
+    /// Partitions, arrays, volumes, filesystems; before the root is mounted.
+    Disks,
+    /// Mounts `/var` and the configuration's filesystems below the root.
+    Mount,
+    /// Accounts, files, units.
+    Files,
+    /// Takes the mounts away; result and stamps.
+    Umount,
 }
 
-/// How the stages ended.
-pub enum Ended {
-    /// With these warnings.
-    Done(Vec<String>),
-    /// The kernel arguments were changed; everything else is done after a restart.
+/// How a stage ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Went {
+    /// The next stage follows.
+    On,
+    /// There is nothing to do in this boot.
+    NothingToDo,
+    /// The stage `fetch` needs the network.
+    NeedsNetwork,
+    /// The kernel arguments were changed: everything else is done after a restart.
     Restart,
 }
 
-impl Stages<'_> {
-    /// # Errors
-    /// Stage, entry, cause and remedy. Every stage may be run again.
-    pub async fn run(&self, rendered: &Rendered, actions: &[Action]) -> Result<Ended, Failure> {
-        let config = &rendered.config;
-        if let Some(wanted) = config.kernel_arguments.as_ref().filter(|wanted| !kargs::is_empty(wanted))
-            && self.kernel_arguments(wanted)?
+/// # Errors
+/// Stage, entry, cause and remedy.
+pub async fn run(stage: Stage, machine: &Machine) -> Result<Went, Failure> {
+    match stage {
+        Stage::FetchOffline => return fetch_offline(machine).await,
+        Stage::Fetch => return fetch(machine).await,
+        _ => {}
+    }
+    let Some(prepared) = Prepared::handed_on(&machine.run)? else { return Ok(Went::NothingToDo) };
+    match stage {
+        Stage::Kargs => kargs(machine, &prepared),
+        Stage::Disks => {
+            let slot = slot_of(machine)?;
+            disks(machine, &prepared, &prepare::fetcher(slot.as_ref(), machine)).await
+        }
+        Stage::Mount => mount_all(machine, &prepared).await,
+        Stage::Files => {
+            let slot = slot_of(machine)?;
+            let warnings = files(machine, &prepared, &prepare::fetcher(slot.as_ref(), machine)).await?;
+            keep(machine, WARNINGS, &warnings).map(|()| Went::On)
+        }
+        _ => umount(machine, &prepared),
+    }
+}
+
+fn slot_of(machine: &Machine) -> Result<Option<ashlar_model::slot::Slot>, Failure> {
+    if machine.slot.exists() { read_slot(&machine.slot, machine.offset) } else { Ok(None) }
+}
+
+/// Nothing when the first boot is over, or there is no configuration.
+async fn pending(machine: &Machine) -> Result<Option<Sources>, Failure> {
+    if machine.slot.exists() {
+        // An installed disk has one; without its stamp an old host would look like a new one.
+        wait_for(&machine.boot.display().to_string()).await?;
+    }
+    let boot = Boot::open(machine, Access::ReadOnly)?;
+    if boot.as_ref().is_some_and(Boot::is_applied) {
+        (machine.say)("the configuration was applied before; nothing to do");
+        return Ok(None);
+    }
+    let found = sources::find(machine, boot.as_ref().map(|boot| boot.folder.as_path()));
+    if let Some(boot) = boot {
+        boot.close(machine)?;
+    }
+    let sources = found?;
+    if sources.is_empty() {
+        (machine.say)("there is no configuration; nothing to do");
+        return Ok(None);
+    }
+    let of_slot = matches!(&sources.user, Some((sources::Origin::ConfigSlot, _)));
+    if let Some(slot) = sources.slot.as_ref().filter(|slot| of_slot && slot.secret.is_none())
+        && prepare::slot_origins(slot).iter().any(|origin| origin.starts_with("https:"))
+    {
+        // Its server would not answer any more, and nothing is left to be asked.
+        (machine.say)("the config slot's secret is wiped: this host has enrolled before; nothing to do");
+        return Ok(None);
+    }
+    Ok(Some(sources))
+}
+
+async fn fetch_offline(machine: &Machine) -> Result<Went, Failure> {
+    for name in [NEED_NETWORK, HANDED, MOUNTS, WARNINGS] {
+        let path = machine.run.join(name);
+        files::remove(&path)
+            .map_err(|error| Failure::new("read", path.display(), &error, "restart the host"))?;
+    }
+    let Some(sources) = pending(machine).await? else { return Ok(Went::NothingToDo) };
+    if prepare::needs_network(&sources) {
+        keep::<String>(machine, NEED_NETWORK, &[])?;
+        return Ok(Went::NeedsNetwork);
+    }
+    prepared(machine, &sources).await
+}
+
+async fn fetch(machine: &Machine) -> Result<Went, Failure> {
+    match pending(machine).await? {
+        Some(sources) => prepared(machine, &sources).await,
+        None => Ok(Went::NothingToDo),
+    }
+}
+
+async fn prepared(machine: &Machine, sources: &Sources) -> Result<Went, Failure> {
+    let fetcher = prepare::fetcher(sources.slot.as_ref(), machine);
+    let prepared = prepare::prepare(sources, &fetcher).await?;
+    (machine.say)(&format!("the configuration comes from {}", prepared.about.origin));
+    for warning in &prepared.about.warnings {
+        (machine.say)(&format!("warning: {warning}"));
+    }
+    prepared.hand_on(&machine.run).map(|()| Went::On)
+}
+
+pub(super) fn kargs(machine: &Machine, prepared: &Prepared) -> Result<Went, Failure> {
+    let wanted = prepared.rendered.config.kernel_arguments.clone().unwrap_or_default();
+    let changed = boot_partition::kernel_arguments(machine, &wanted)?;
+    Ok(if changed { Went::Restart } else { Went::On })
+}
+
+pub(super) async fn disks(
+    machine: &Machine,
+    prepared: &Prepared,
+    fetcher: &Fetcher,
+) -> Result<Went, Failure> {
+    let Some(storage) = &prepared.rendered.config.storage else { return Ok(Went::On) };
+    let makes = storage.filesystems.as_ref().is_some_and(|list| !list.is_empty())
+        || storage.luks.as_ref().is_some_and(|list| !list.is_empty());
+    let boot = if makes { Boot::open(machine, Access::ReadWrite)? } else { None };
+    let marks = Marks::new(boot.as_ref().map(|boot| boot.folder.as_path()));
+    let disks = Disks { fetcher, settings: &prepared.rendered.settings, marks: &marks, say: machine.say };
+    let done = disks.run(&prepared.rendered.config).await;
+    if let Some(boot) = boot {
+        boot.close(machine)?;
+    }
+    done.map(|()| Went::On)
+}
+
+async fn mount_all(machine: &Machine, prepared: &Prepared) -> Result<Went, Failure> {
+    let var = machine.sysroot.join("var");
+    if machine.var.exists() && !mounts::is_mounted(&var) {
+        mount::mount(&machine.var, &var, "ext4", Access::ReadWrite, "").map_err(|error| {
+            Failure::new("mount", machine.var.display(), &error, "check the disk, or install the host again")
+        })?;
+        // Homes of new accounts lie in directories that the image makes at its boot.
+        let prefixes =
+            ["/var/home", "/var/roothome", "/var/lib/ashlar"].map(|path| format!("--prefix={path}"));
+        let root = format!("--root={}", machine.sysroot.display());
+        if let Err(error) = Cmd::new("systemd-tmpfiles").arg(root).arg("--create").args(&prefixes).run().await
         {
-            return Ok(Ended::Restart);
+            (machine.say)(&format!("warning: {error}"));
         }
-        Disks { fetcher: self.fetcher, settings: &rendered.settings, say: self.say }.run(config).await?;
-        let storage = config.storage.clone().unwrap_or_default();
-        let mounted = self.mount(storage.filesystems.as_deref().unwrap_or_default())?;
-        let applied = apply(actions, &Root::new(self.sysroot), self.fetcher).await;
-        let result = match applied {
-            Ok(warnings) => {
-                self.crypttab(storage.luks.as_deref().unwrap_or_default()).await.map(|()| warnings)
-            }
-            Err((entry, error)) => Err(Failure::new("apply", entry, &error, error.remedy())),
-        };
-        for place in mounted.iter().rev() {
-            mount::unmount(place)
-                .map_err(|error| Failure::new("umount", place.display(), &error, "restart the host"))?;
-        }
-        result.map(Ended::Done)
     }
-
-    /// True when the boot partition was changed.
-    fn kernel_arguments(&self, wanted: &KernelArguments) -> Result<bool, Failure> {
-        let folder = Path::new(BOOT);
-        let fail = |error: &dyn std::error::Error| {
-            Failure::new("kargs", "kernelArguments", error, "check the boot partition")
-        };
-        mount::mount(Path::new(BOOT_DEVICE), folder, "ext4", Access::ReadWrite, "")
-            .map_err(|error| fail(&error))?;
-        let edited = edit_boot(folder, wanted).map_err(|error| fail(&error));
-        mount::unmount(folder).map_err(|error| fail(&error))?;
-        if edited? {
-            (self.say)("the kernel arguments are changed; the host is restarted once");
-            return Ok(true);
-        }
-        Ok(false)
-    }
-
-    /// Mounts, outer ones first. A mount point lies on directories only, so that no link leads it elsewhere.
-    fn mount(&self, filesystems: &[Filesystem]) -> Result<Vec<PathBuf>, Failure> {
-        let given = |entry: &&Filesystem| {
-            let format = entry.format.as_deref().unwrap_or("");
-            !matches!(format, "" | "swap" | "none")
-                && entry.path.as_ref().is_some_and(|path| !path.is_empty())
-        };
-        let mut wanted: Vec<&Filesystem> = filesystems.iter().filter(given).collect();
-        wanted.sort_by_key(|entry| entry.path.as_deref().unwrap_or("").matches('/').count());
-        let mut mounted = Vec::new();
-        for entry in wanted {
-            let path = entry.path.as_deref().unwrap_or("/");
-            let fail = |cause: String, remedy: &str| Failure {
-                stage: "mount",
-                entry: path.to_owned(),
-                cause,
-                remedy: remedy.to_owned(),
-            };
-            let place = plain_place(self.sysroot, path)
-                .map_err(|cause| fail(cause, "choose a path without links"))?;
-            if mount::below(&place).is_ok_and(|points| points.contains(&place)) {
-                continue;
-            }
-            let (access, options) = mount_options(entry.mount_options.as_deref().unwrap_or_default());
-            let format = entry.format.as_deref().unwrap_or("");
-            mount::mount(Path::new(&entry.device), &place, format, access, &options)
-                .map_err(|error| fail(chain(&error), "correct the device or mountOptions"))?;
-            mounted.push(place);
-        }
-        Ok(mounted)
-    }
-
-    async fn crypttab(&self, volumes: &[crate::spec::Luks]) -> Result<(), Failure> {
-        let root = Root::new(self.sysroot);
-        for luks in volumes {
-            let fail =
-                |error: &dyn std::error::Error| Failure::new("files", &luks.name, error, "check the volume");
-            let device = luks.device.clone().unwrap_or_default();
-            let uuid = disks::run("cryptsetup", vec!["luksUUID".to_owned(), device], &luks.name).await?;
-            let line = commands::crypttab_line(luks, uuid.trim());
-            let place = root.place("/etc/crypttab").map_err(|error| fail(&error))?;
-            let old = fs::read_to_string(&place).unwrap_or_default();
-            let others = old.lines().filter(|other| other.split_whitespace().next() != Some(&luks.name));
-            let text: String = others.map(|other| format!("{other}\n")).chain([line]).collect();
-            files::write(&place, text.as_bytes(), 0o600, files::Ids::default())
-                .map_err(|error| fail(&error))?;
-            if commands::uses_clevis(luks) {
-                continue;
-            }
-            let folder = root.directory("/etc/luks").map_err(|error| fail(&error))?;
-            files::set_attributes(&folder, Some(0o700), files::Ids::default())
-                .map_err(|error| fail(&error))?;
-            let key = fs::read(Path::new(KEYS).join(&luks.name)).map_err(|error| fail(&error))?;
-            files::write(&folder.join(&luks.name), &key, 0o600, files::Ids::default())
-                .map_err(|error| fail(&error))?;
-        }
-        Ok(())
-    }
+    let mounted = config_mounts(machine, prepared)?;
+    keep(machine, MOUNTS, &mounted).map(|()| Went::On)
 }
 
-/// Edits boot entries and GRUB's menu; refuses to do it a second time, so that a host is restarted once at most.
-fn edit_boot(folder: &Path, wanted: &KernelArguments) -> std::io::Result<bool> {
-    let mut changes = Vec::new();
-    for loader in ["loader", "grub"] {
-        let mut queue = vec![folder.join(loader)];
-        while let Some(path) = queue.pop() {
-            let Ok(data) = path.metadata() else { continue };
-            if data.is_dir() {
-                queue.extend(
-                    fs::read_dir(&path)?
-                        .collect::<Result<Vec<_>, _>>()?
-                        .into_iter()
-                        .map(|entry| entry.path()),
-                );
-            } else if path.extension().is_some_and(|kind| kind == "conf" || kind == "cfg")
-                && let Some(text) = kargs::edited_file(&fs::read_to_string(&path)?, wanted)
-            {
-                changes.push((path, text));
-            }
-        }
-    }
-    if changes.is_empty() {
-        return Ok(false);
-    }
-    let mark = folder.join(CHANGED);
-    if mark.exists() {
-        return Err(std::io::Error::other("the arguments were changed before and are not in force"));
-    }
-    for (path, text) in changes {
-        files::write_synced(&path, text.as_bytes(), 0o644)?;
-    }
-    files::write_synced(&mark, b"changed\n", 0o644)?;
-    Ok(true)
+pub(super) fn config_mounts(machine: &Machine, prepared: &Prepared) -> Result<Vec<PathBuf>, Failure> {
+    let storage = prepared.rendered.config.storage.clone().unwrap_or_default();
+    mounts::mount_all(&machine.sysroot, storage.filesystems.as_deref().unwrap_or_default())
 }
 
-/// `path` below the sysroot, every part of it a directory or missing.
-fn plain_place(sysroot: &Path, path: &str) -> Result<PathBuf, String> {
-    let mut place = sysroot.to_owned();
-    for part in path.split('/').filter(|part| !part.is_empty()) {
-        place.push(part);
-        match place.symlink_metadata() {
-            Ok(data) if !data.is_dir() => return Err(format!("{} is no directory", place.display())),
-            _ => {}
-        }
+/// The warnings: things that were asked for and have no effect. What is written is on the disk when the result is.
+pub(super) async fn files(
+    machine: &Machine,
+    prepared: &Prepared,
+    fetcher: &Fetcher,
+) -> Result<Vec<String>, Failure> {
+    let rendered = &prepared.rendered;
+    let actions = plan(&rendered.config, &rendered.settings)
+        .or_else(|problems| prepare::accept(problems, "plan").map(|()| Vec::new()))?;
+    let applied = carry_out(&actions, &Root::new(&machine.sysroot), fetcher).await;
+    let warnings = applied.map_err(|(entry, error)| Failure::new("files", entry, &error, error.remedy()))?;
+    let storage = rendered.config.storage.clone().unwrap_or_default();
+    crypttab::write(&machine.sysroot, storage.luks.as_deref().unwrap_or_default()).await?;
+    for warning in &warnings {
+        (machine.say)(&format!("warning: {warning}"));
     }
-    Ok(place)
+    Ok(warnings)
 }
 
-/// `ro` and `rw` are flags of the call; the rest is for the filesystem.
-fn mount_options(options: &[String]) -> (Access, String) {
-    let words: Vec<&str> = options.iter().flat_map(|option| option.split(',')).collect();
-    let access = if words.contains(&"ro") { Access::ReadOnly } else { Access::ReadWrite };
-    let flags =
-        ["ro", "rw", "defaults", "noatime", "relatime", "nodev", "nosuid", "noexec", "sync", "dirsync"];
-    let rest: Vec<&str> =
-        words.into_iter().filter(|word| !flags.contains(word) && !word.is_empty()).collect();
-    (access, rest.join(","))
+fn umount(machine: &Machine, prepared: &Prepared) -> Result<Went, Failure> {
+    mounts::unmount_all(&kept::<PathBuf>(machine, MOUNTS)?)?;
+    let warnings = kept::<String>(machine, WARNINGS)?;
+    finish::record(machine, &prepared.about, &warnings)?;
+    // All is on the disk: the boot partition's stamp is what the next boot asks for.
+    boot_partition::stamp(machine, &prepared.about.identity)?;
+    finish::stamp(machine, &prepared.about)?;
+    if machine.var.exists() {
+        mounts::unmount_all(&[machine.sysroot.join("var")])?;
+    }
+    forget(machine, prepared)?;
+    Ok(Went::On)
+}
+
+/// The running system has no use for the configuration and the keys, and root there is not only us.
+fn forget(machine: &Machine, prepared: &Prepared) -> Result<(), Failure> {
+    let mut paths: Vec<PathBuf> = [HANDED, MOUNTS, WARNINGS].map(|name| machine.run.join(name)).into();
+    let storage = prepared.rendered.config.storage.as_ref();
+    if storage.is_some_and(|storage| storage.luks.as_ref().is_some_and(|list| !list.is_empty())) {
+        paths.push(KEYS.into());
+    }
+    paths.iter().try_for_each(|path| {
+        files::remove(path)
+            .map_err(|error| Failure::new("finish", path.display(), &error, "restart the host"))
+    })
+}
+
+fn keep<T: serde::Serialize>(machine: &Machine, name: &str, list: &[T]) -> Result<(), Failure> {
+    let path = machine.run.join(name);
+    let write = || -> io::Result<()> {
+        make_run(&machine.run)?;
+        files::write(&path, &serde_json::to_vec(list)?, 0o600, files::Ids::default())
+    };
+    write().map_err(|error| Failure::new("read", path.display(), &error, "restart the host"))
+}
+
+fn kept<T: serde::de::DeserializeOwned>(machine: &Machine, name: &str) -> Result<Vec<T>, Failure> {
+    let path = machine.run.join(name);
+    let read = || -> io::Result<Vec<T>> {
+        match fs::read(&path) {
+            Ok(bytes) => Ok(serde_json::from_slice(&bytes)?),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => Err(error),
+        }
+    };
+    read().map_err(|error| Failure::new("read", path.display(), &error, "restart the host"))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn boot_entries_are_changed_once() {
-        let folder = tempfile::tempdir().expect("a directory");
-        let entry = folder.path().join("loader/entries/a.conf");
-        fs::create_dir_all(entry.parent().expect("a parent")).expect("directories");
-        fs::write(&entry, "options root=x quiet\n").expect("a file");
-        let wanted = |word: &str| KernelArguments {
-            should_exist: Some(vec![word.to_owned()]),
-            should_not_exist: None,
-        };
-        assert!(edit_boot(folder.path(), &wanted("nosmt")).expect("changed"));
-        assert_eq!(fs::read_to_string(&entry).expect("text"), "options root=x quiet nosmt\n");
-        assert!(!edit_boot(folder.path(), &wanted("nosmt")).expect("right already"));
-        assert!(edit_boot(folder.path(), &wanted("other")).is_err(), "one restart at most");
-    }
-
-    #[test]
-    fn a_mount_point_on_a_link_is_refused() {
-        let root = tempfile::tempdir().expect("a directory");
-        std::os::unix::fs::symlink("/", root.path().join("out")).expect("a link");
-        assert!(plain_place(root.path(), "/out/x").is_err());
-        assert_eq!(plain_place(root.path(), "/var/x").expect("plain"), root.path().join("var/x"));
-        let options = ["ro,noatime".to_owned(), "subvol=a".to_owned()];
-        assert_eq!(mount_options(&options), (Access::ReadOnly, "subvol=a".to_owned()));
-    }
-}
+#[path = "stages_tests.rs"]
+mod tests;

@@ -12,14 +12,16 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::apply::apply;
+use super::before_files::before_files;
 use super::fetch::Fetcher;
-use super::first_boot::fetch_all;
+use super::prepare::fetch_all;
 use super::preview::preview;
 use super::report::Failure;
 use super::root::Root;
 use crate::convert::{ConvertError, convert};
+use crate::disks::refusals::refusals;
 use crate::render::{Rendered, Rendering, embed};
-use crate::spec::{Config, Storage};
+use crate::spec::Config;
 use crate::version::Version;
 use crate::{Fetched, Parsed, Problem, canonical, diff, digest, parse, parse_with_files, plan, validate};
 
@@ -194,6 +196,7 @@ async fn print_plan(file: &Path, root: Option<&Path>, as_json: bool) -> anyhow::
     let actions = plan(&rendered.config, &rendered.settings)
         .or_else(|problems| accept(problems).map(|()| Vec::new()))?;
     let before = before_files(&rendered.config);
+    let refused = refusals(&rendered.config);
     let root = root.map(Root::new);
     let standings: Vec<_> =
         actions.iter().map(|action| root.as_ref().map(|root| preview(action, root))).collect();
@@ -204,8 +207,15 @@ async fn print_plan(file: &Path, root: Option<&Path>, as_json: bool) -> anyhow::
             .iter()
             .zip(&standings)
             .map(|(action, standing)| json!({"stage": "files", "action": action.to_string(), "standing": standing}));
-        println!("{}", serde_json::to_string_pretty(&stages.chain(files).collect::<Vec<_>>())?);
+        let refused = refused
+            .iter()
+            .map(|problem| json!({"stage": "plan", "action": problem.to_string(), "refused": true}));
+        println!(
+            "{}",
+            serde_json::to_string_pretty(&refused.chain(stages).chain(files).collect::<Vec<_>>())?
+        );
     } else {
+        refused.iter().for_each(|problem| println!("! plan: {problem}"));
         for (stage, text, wipes) in &before {
             println!("{} {stage}: {text}", if *wipes { '!' } else { '?' });
         }
@@ -216,63 +226,8 @@ async fn print_plan(file: &Path, root: Option<&Path>, as_json: bool) -> anyhow::
             say("+ is made, = is there, ~ is changed, ! stops the run or wipes, ? shows when it is done");
         }
     }
-    let blocked = standings.contains(&Some(super::preview::Standing::Blocked));
+    let blocked = !refused.is_empty() || standings.contains(&Some(super::preview::Standing::Blocked));
     Ok(ExitCode::from(u8::from(blocked)))
-}
-
-/// Stage, what is done, and whether data can be lost.
-fn before_files(config: &Config) -> Vec<(&'static str, String, bool)> {
-    let mut lines = Vec::new();
-    let arguments = config.kernel_arguments.clone().unwrap_or_default();
-    lines.extend(
-        arguments
-            .should_exist
-            .into_iter()
-            .flatten()
-            .map(|word| ("kargs", format!("add {word}; one restart"), false)),
-    );
-    lines.extend(
-        arguments
-            .should_not_exist
-            .into_iter()
-            .flatten()
-            .map(|word| ("kargs", format!("remove {word}; one restart"), false)),
-    );
-    let storage: Storage = config.storage.clone().unwrap_or_default();
-    for disk in storage.disks.into_iter().flatten() {
-        let wipe = disk.wipe_table == Some(true);
-        let count = disk.partitions.as_ref().map_or(0, Vec::len);
-        let entries =
-            disk.partitions.iter().flatten().any(|partition| partition.wipe_partition_entry == Some(true));
-        let words = if wipe { "wipe the table" } else { "keep what is there" };
-        lines.push(("disks", format!("{}: {words}, {count} partitions", disk.device), wipe || entries));
-    }
-    for raid in storage.raid.into_iter().flatten() {
-        let devices = raid.devices.unwrap_or_default().join(", ");
-        lines.push((
-            "disks",
-            format!("/dev/md/{}: {} of {devices}", raid.name, raid.level.unwrap_or_default()),
-            true,
-        ));
-    }
-    for luks in storage.luks.into_iter().flatten() {
-        let wipe = luks.wipe_volume == Some(true);
-        lines.push((
-            "disks",
-            format!("/dev/mapper/{}: LUKS on {}", luks.name, luks.device.unwrap_or_default()),
-            wipe,
-        ));
-    }
-    for entry in storage.filesystems.into_iter().flatten() {
-        let format = entry.format.clone().unwrap_or_default();
-        let place = entry.path.map_or_else(String::new, |path| format!(", mounted at {path}"));
-        lines.push((
-            "disks",
-            format!("{}: {format}{place}", entry.device),
-            entry.wipe_filesystem == Some(true),
-        ));
-    }
-    lines
 }
 
 async fn carry_out(file: &Path, root: PathBuf, only_files: bool) -> anyhow::Result<ExitCode> {

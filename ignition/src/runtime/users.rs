@@ -16,6 +16,8 @@ const PASSWD: &str = "/etc/passwd";
 const SHADOW: &str = "/etc/shadow";
 const GROUP: &str = "/etc/group";
 const GSHADOW: &str = "/etc/gshadow";
+const SUBUID: &str = "/etc/subuid";
+const SUBGID: &str = "/etc/subgid";
 
 pub(super) fn read(root: &Root) -> Result<Accounts, ApplyError> {
     let text = |path: &str| match fs::read_to_string(root.follow(path)?) {
@@ -23,7 +25,14 @@ pub(super) fn read(root: &Root) -> Result<Accounts, ApplyError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
         Err(error) => Err(io_error("reading", path)(error)),
     };
+    let optional = |path: &str| match fs::read_to_string(root.follow(path)?) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(io_error("reading", path)(error)),
+    };
     Ok(Accounts {
+        subuid: optional(SUBUID)?,
+        subgid: optional(SUBGID)?,
         passwd: text(PASSWD)?,
         shadow: text(SHADOW)?,
         group: text(GROUP)?,
@@ -41,7 +50,12 @@ pub(super) fn read(root: &Root) -> Result<Accounts, ApplyError> {
 
 /// Groups before users: an interrupted run leaves no user without its group.
 fn write(old: &Accounts, new: &Accounts, root: &Root) -> Result<(), ApplyError> {
+    let or_nothing = |text: &Option<String>| text.clone().unwrap_or_default();
+    let (subuid, subgid) = (or_nothing(&old.subuid), or_nothing(&old.subgid));
+    let (new_subuid, new_subgid) = (or_nothing(&new.subuid), or_nothing(&new.subgid));
     let texts = [
+        (SUBUID, &subuid, &new_subuid, 0o644),
+        (SUBGID, &subgid, &new_subgid, 0o644),
         (GROUP, &old.group, &new.group, 0o644),
         (GSHADOW, &old.gshadow, &new.gshadow, 0o640),
         (SHADOW, &old.shadow, &new.shadow, 0o640),

@@ -5,6 +5,7 @@
 
 mod disks;
 mod duplicates;
+mod luks;
 mod passwd;
 mod resources;
 mod storage;

@@ -4,7 +4,8 @@ use ashlar_model::config::Problem;
 
 use super::{Report, given, quoted, urls};
 use crate::Config;
-use crate::resource::{hash_of, is_data_url, parse_hash, shown};
+use crate::data_url::is_data_url;
+use crate::resource::{hash_of, parse_hash, shown};
 use crate::spec::{Ignition, Resource};
 use crate::version::Version;
 

@@ -2,7 +2,7 @@
 
 use url::Url;
 
-use crate::resource::{is_data_url, read_data_url};
+use crate::data_url::{is_data_url, read_data_url};
 use crate::version::Version;
 
 /// # Errors

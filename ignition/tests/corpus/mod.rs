@@ -3,6 +3,9 @@
 
 mod generated;
 mod handwritten;
+mod resources;
+mod storage;
+mod system;
 
 use serde_json::Value;
 

@@ -21,6 +21,8 @@ pub fn image(root: &Path, reference: &Path) {
             "root:x:0:\ndaemon:x:1:\nman:x:12:\nsudo:x:27:\nusers:x:100:\nold:x:1000:\nspare:x:1002:\n",
         ),
         ("etc/gshadow", "root:*::\ndaemon:*::\nman:*::\nsudo:*::\nusers:*::\nold:!::\nspare:!::\n"),
+        ("etc/subuid", "old:100000:65536\nother:231072:65536\n"),
+        ("etc/subgid", "old:100000:65536\n"),
         ("etc/skel/.profile", "umask 022\n"),
         ("etc/motd", "hello\n"),
         ("etc/issue", "issue\n"),

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Process 1 of a container machine until systemd takes over: shows the machine its own hardware, does what the
-# initramfs does at an installed disk's first boot (image/os/dracut/91ashlar-ignition/first-boot), starts systemd.
+# initramfs does at an installed disk's first boot (image/os/dracut/91ashlar-ignition), starts systemd.
 set -eu
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
 export PATH

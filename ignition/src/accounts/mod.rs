@@ -3,6 +3,10 @@
 //! No program of the target is run, so the same code serves any root file system and an interrupted edit of one
 //! file is repeated without harm.
 
+mod lines;
+mod sub_ids;
+
+use lines::{add_word, append, edit, edit_all, field, find, free, given, owner_of, remove, remove_word, set};
 use thiserror::Error;
 
 use crate::spec::{Group, User};
@@ -18,6 +22,9 @@ pub struct Accounts {
     /// `/usr/lib/passwd` and `/usr/lib/group`, read only.
     pub vendor_passwd: String,
     pub vendor_group: String,
+    /// Ids of namespaces; only edited when the files are there.
+    pub subuid: Option<String>,
+    pub subgid: Option<String>,
     /// Of new users; `/bin/sh` when it is empty.
     pub default_shell: String,
 }
@@ -47,6 +54,8 @@ pub enum AccountError {
 }
 
 const REGULAR: std::ops::Range<u32> = 1000..60_000;
+/// `UID_MIN` to `UID_MAX`.
+const REGULAR_OR_LAST: std::ops::RangeInclusive<u32> = 1000..=60_000;
 const SYSTEM: std::ops::Range<u32> = 100..1000;
 /// Debian's `users`.
 const USERS_GROUP: u32 = 100;
@@ -159,6 +168,12 @@ impl Accounts {
         let gid = self.primary_group(user, uid, system)?;
         let shell = if self.default_shell.is_empty() { "/bin/sh" } else { &self.default_shell };
         append(&mut self.passwd, &format!("{0}:x:{uid}:{gid}::/home/{0}:{shell}", user.name));
+        // As useradd: of people, not of services, and not of ids that were chosen elsewhere.
+        if !system && (wanted.is_none_or(|uid| uid == 0) || REGULAR_OR_LAST.contains(&uid)) {
+            for text in [&mut self.subuid, &mut self.subgid].into_iter().flatten() {
+                sub_ids::give(text, &user.name);
+            }
+        }
         Ok(())
     }
 
@@ -241,6 +256,9 @@ impl Accounts {
     fn remove_user(&mut self, name: &str) {
         remove(&mut self.passwd, name);
         remove(&mut self.shadow, name);
+        for text in [&mut self.subuid, &mut self.subgid].into_iter().flatten() {
+            remove(text, name);
+        }
         for text in [&mut self.group, &mut self.gshadow] {
             edit_all(text, |fields| remove_word(fields, 3, name));
         }
@@ -251,160 +269,5 @@ impl Accounts {
     }
 }
 
-fn given(value: &Option<String>) -> Option<&str> {
-    value.as_deref().filter(|value| !value.is_empty())
-}
-
-/// For services the highest that is free; for people the one after the highest that is used, as useradd does it.
-fn free(system: bool, texts: &[&str]) -> Result<u32, AccountError> {
-    let unused = |id: &u32| owner_of(*id, texts).is_none();
-    if system {
-        return SYSTEM.rev().find(unused).ok_or(AccountError::NoFreeId);
-    }
-    let ids =
-        texts.iter().flat_map(|text| text.lines()).filter_map(|line| field(&fields(line), 2).parse().ok());
-    let next = ids.filter(|id: &u32| REGULAR.contains(id)).max().map_or(REGULAR.start, |highest| highest + 1);
-    let next = Some(next).filter(|next| REGULAR.contains(next));
-    next.or_else(|| REGULAR.clone().find(unused)).ok_or(AccountError::NoFreeId)
-}
-
-fn owner_of(id: u32, texts: &[&str]) -> Option<String> {
-    let lines = texts.iter().flat_map(|text| text.lines()).map(fields);
-    lines.into_iter().find(|line| field(line, 2).parse() == Ok(id)).map(|line| field(&line, 0).to_owned())
-}
-
-fn fields(line: &str) -> Vec<String> {
-    line.split(':').map(str::to_owned).collect()
-}
-
-fn field(line: &[String], index: usize) -> &str {
-    line.get(index).map_or("", String::as_str)
-}
-
-fn find(text: &str, name: &str) -> Option<Vec<String>> {
-    text.lines().map(fields).find(|line| field(line, 0) == name)
-}
-
-fn set(fields: &mut Vec<String>, index: usize, value: &str) {
-    if fields.len() <= index {
-        fields.resize(index + 1, String::new());
-    }
-    fields[index] = value.to_owned();
-}
-
-fn append(text: &mut String, line: &str) {
-    if !text.is_empty() && !text.ends_with('\n') {
-        text.push('\n');
-    }
-    text.push_str(line);
-    text.push('\n');
-}
-
-fn edit(text: &mut String, name: &str, change: impl Fn(&mut Vec<String>)) {
-    edit_all(text, |fields| {
-        if field(fields, 0) == name {
-            change(fields);
-        }
-    });
-}
-
-fn edit_all(text: &mut String, change: impl Fn(&mut Vec<String>)) {
-    let edited = text.lines().map(|line| {
-        let mut fields = fields(line);
-        change(&mut fields);
-        fields.join(":") + "\n"
-    });
-    *text = edited.collect();
-}
-
-fn remove(text: &mut String, name: &str) {
-    *text =
-        text.lines().filter(|line| field(&fields(line), 0) != name).map(|line| format!("{line}\n")).collect();
-}
-
-fn add_word(fields: &mut Vec<String>, index: usize, word: &str) {
-    let mut words: Vec<&str> = field(fields, index).split(',').filter(|word| !word.is_empty()).collect();
-    if !words.contains(&word) {
-        words.push(word);
-        let joined = words.join(",");
-        set(fields, index, &joined);
-    }
-}
-
-fn remove_word(fields: &mut Vec<String>, index: usize, word: &str) {
-    if fields.len() > index {
-        let words =
-            field(fields, index).split(',').filter(|other| *other != word).collect::<Vec<_>>().join(",");
-        set(fields, index, &words);
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn accounts() -> Accounts {
-        Accounts {
-            passwd: "root:x:0:0:root:/root:/bin/bash\nold:x:1000:1000::/home/old:/bin/sh\n".into(),
-            shadow: "root:*:1:0:99999:7:::\nold:!:1:0:99999:7:::\n".into(),
-            group: "root:x:0:\nold:x:1000:\nops:x:500:old\n".into(),
-            gshadow: "root:*::\nops:!::old\n".into(),
-            vendor_passwd: String::new(),
-            vendor_group: "sudo:x:27:\n".into(),
-            default_shell: "/bin/bash".into(),
-        }
-    }
-
-    fn user(name: &str) -> User {
-        User::new(name.to_owned())
-    }
-
-    #[test]
-    fn a_new_user_gets_a_group_of_its_own_a_shell_and_no_password() {
-        let mut have = accounts();
-        let core = User { groups: Some(vec!["sudo".into(), "ops".into()]), ..user("core") };
-        let home = have.apply_user(&core, 20_000).expect("possible");
-        assert_eq!(home, Some(Home { path: "/home/core".into(), user: 1001, group: 1001, before: None }));
-        assert!(have.passwd.ends_with("\ncore:x:1001:1001::/home/core:/bin/bash\n"));
-        assert!(have.shadow.ends_with("\ncore:*:20000:0:99999:7:::\n"));
-        assert!(have.group.contains("ops:x:500:old,core\n") && have.group.contains("core:x:1001:\n"));
-        assert!(have.group.contains("sudo:x:27:core\n"), "the image's group is copied to be joined");
-        let once = have.clone();
-        have.apply_user(&core, 20_001).expect("possible");
-        assert!(have == once, "doing it again changes nothing");
-    }
-
-    #[test]
-    fn an_existing_user_is_changed_where_the_configuration_says_so() {
-        let mut have = accounts();
-        let old = User {
-            password_hash: Some("$y$hash".into()),
-            shell: Some("/bin/bash".into()),
-            primary_group: Some("ops".into()),
-            ..user("old")
-        };
-        have.apply_user(&old, 1).expect("possible");
-        assert!(have.passwd.contains("old:x:1000:500::/home/old:/bin/bash\n"));
-        assert!(have.shadow.contains("old:$y$hash:1:"));
-        let wrong = User { uid: Some(0), ..user("old") };
-        assert!(matches!(have.apply_user(&wrong, 1), Err(AccountError::Taken { .. })));
-        let home =
-            have.apply_user(&User { uid: Some(7), ..user("old") }, 1).expect("possible").expect("a home");
-        assert_eq!((home.user, home.before.map(|before| before.user)), (7, Some(1000)));
-        let lost = User { groups: Some(vec!["nobody-knows".into()]), ..user("old") };
-        assert_eq!(have.apply_user(&lost, 1), Err(AccountError::NoGroup("nobody-knows".into())));
-    }
-
-    #[test]
-    fn users_and_groups_are_removed_when_they_should_not_exist() {
-        let mut have = accounts();
-        have.apply_user(&User { should_exist: Some(false), ..user("old") }, 1).expect("possible");
-        assert!(!format!("{}{}{}{}", have.passwd, have.shadow, have.group, have.gshadow).contains("old"));
-        let group = |gid, exist| Group { gid, should_exist: exist, ..Group::new("net".into()) };
-        have.apply_group(&group(Some(700), None)).expect("possible");
-        assert!(have.group.contains("net:x:700:\n") && have.gshadow.contains("net:*::\n"));
-        assert!(matches!(have.apply_group(&group(Some(701), None)), Err(AccountError::GroupId { .. })));
-        have.apply_group(&group(None, Some(false))).expect("possible");
-        assert_eq!(have.group_id("net"), None);
-    }
-}
+mod tests;
