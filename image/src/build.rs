@@ -33,6 +33,8 @@ pub struct BuildOptions {
     pub cache: PathBuf,
     /// Directory with our own programs.
     pub our_binaries: PathBuf,
+    /// `ashlar-ignition` for the system and its initramfs, if not the one in `our_binaries`.
+    pub ignition: Option<PathBuf>,
     /// Upstream programs as `<component>/<program>`, instead of compiling them.
     pub prebuilt: Option<PathBuf>,
     /// minisign secret key without password; one is made in the cache when there is none.
@@ -159,8 +161,9 @@ impl<'a> Build<'a> {
                 components::build(&layers, &options.cache, &told).await?
             }
         };
-        let ours =
+        let mut ours =
             programs_in(&options.our_binaries, &[system::OUR_PROGRAMS, system::OUR_IMAGE_PROGRAMS].concat());
+        ours.extend(options.ignition.iter().map(|path| ("ashlar-ignition".to_owned(), path.clone())));
         let missing = system::missing(&upstream, &ours);
         if !missing.is_empty() {
             if !options.allow_missing {

@@ -1,5 +1,6 @@
 //! The boot chain: a worker in QEMU joins a cluster whose other servers are containers. Its firmware checks
-//! signatures, its boot loader, kernel and initramfs are those of the release; all of it emulated, hence slow.
+//! signatures, its boot loader, kernel and initramfs are those of the release; all of it emulated, hence slow. A machine
+//! config gives it kernel arguments, a mirror (md) and an encrypted volume (LUKS), which need that kernel.
 //!
 //! `cargo test --package ashlar-tests --test boot` (root; a release must be built: `ashlar release build`).
 
@@ -12,20 +13,32 @@ use ashlar_tests::rack::Rack;
 use ashlar_tests::runner::Runner;
 
 const NODES: [&str; 4] = ["master-1", "master-2", "master-3", "worker-1"];
+const DISKS: &str = include_str!("../manifests/worker-disks.yaml");
 const WORKER: &str = "worker-1";
 const INSTALL: Duration = Duration::from_secs(30 * 60);
 const BOOT: Duration = Duration::from_secs(10 * 60);
 
 fn main() -> ExitCode {
     let mut runner = Runner::new("boot");
-    let mut rack = None;
+    let (mut rack, mut secure) = (None, false);
     runner.foundation("a rack comes up whose worker is emulated", || {
-        let options = ["--workers", "1", "--emulate", WORKER, "--firmware", "uefi-secure-boot"];
-        rack = Some(Rack::up("boot", &options)?);
+        let (firmware, drive) = (choice("ASHLAR_FIRMWARE", "uefi-secure-boot"), choice("ASHLAR_DRIVE", "cd"));
+        println!("firmware {firmware}, medium as {drive}");
+        let emulation = ["--emulate", WORKER, "--firmware", &firmware, "--drive", &drive];
+        let up = Rack::up("boot", &[&["--workers", "1", "--disks", "4"], &emulation[..]].concat())?;
+        let folder = up.directory.join("machine-configs");
+        std::fs::create_dir_all(&folder)?;
+        std::fs::write(folder.join("disks.yaml"), DISKS)?;
+        secure = firmware == "uefi-secure-boot";
+        rack = Some(up);
         Ok(())
     });
     let Some(rack) = rack else { return runner.end() };
     installs(&mut runner, &rack);
+    if secure {
+        secure_boot(&mut runner, &rack);
+    }
+    disks(&mut runner, &rack);
     starts_again(&mut runner, &rack);
     let ended = rack.down();
     runner.fact("the rack ends", || ended);
@@ -48,11 +61,47 @@ fn installs(runner: &mut Runner, rack: &Rack) {
         ensure!(kernel != ours && kernel.contains("+deb13"), "the worker runs {kernel}, the masters {ours}");
         Ok(())
     });
+}
+
+fn secure_boot(runner: &mut Runner, rack: &Rack) {
     runner.fact("Secure Boot was in force, for the medium and for the disk", || {
         let times = console(rack)?.matches("Secure boot enabled").count();
         ensure!(times >= 2, "said {times} times");
         Ok(())
     });
+}
+
+fn disks(runner: &mut Runner, rack: &Rack) {
+    runner.fact("the kernel has the arguments of the machine config", || {
+        let line = rack.ssh(WORKER, "cat /proc/cmdline")?;
+        ensure!(line.contains("ashlar.test=kernel-argument"), "{line}");
+        Ok(())
+    });
+    runner.fact("the mirror and the encrypted volume hold what the machine config says", || holds_data(rack));
+    runner.fact("the mirror has two halves, the volume is LUKS 2 with the cipher in between", || {
+        let arrays = rack.ssh(WORKER, "cat /proc/mdstat")?;
+        ensure!(arrays.contains("raid1") && arrays.contains("[2/2]"), "{arrays}");
+        let volume = rack.ssh(WORKER, "cryptsetup status vault")?;
+        ensure!(volume.contains("LUKS2") && volume.contains("aes"), "{volume}");
+        Ok(())
+    });
+}
+
+fn holds_data(rack: &Rack) -> anyhow::Result<()> {
+    for (path, kind, text) in
+        [("/var/srv/mirror", "xfs", "on the mirror"), ("/var/srv/vault", "ext4", "in the vault")]
+    {
+        let mounted = rack.ssh(WORKER, &format!("findmnt -n -o FSTYPE {path}"))?;
+        ensure!(mounted.trim() == kind, "{path} is {mounted}");
+        let found = rack.ssh(WORKER, &format!("cat {path}/hello"))?;
+        ensure!(found.trim() == text, "{path}/hello says {found}");
+    }
+    Ok(())
+}
+
+/// An environment variable, for other firmware than the default.
+fn choice(name: &str, default: &str) -> String {
+    std::env::var(name).unwrap_or_else(|_| default.to_owned())
 }
 
 fn starts_again(runner: &mut Runner, rack: &Rack) {
@@ -66,6 +115,9 @@ fn starts_again(runner: &mut Runner, rack: &Rack) {
         let since = console(rack)?.split_off(said);
         ensure!(!since.contains("booting from virtual media"), "it booted a medium");
         Ok(())
+    });
+    runner.fact("the mirror and the encrypted volume are there again", || {
+        wait("the volumes", BOOT, || holds_data(rack))
     });
 }
 

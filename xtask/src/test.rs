@@ -11,6 +11,9 @@ pub struct Arguments {
     /// Only what needs no rack: rules and unit tests
     #[arg(long)]
     unit: bool,
+    /// Besides, the boot chain with every firmware and drive: an hour
+    #[arg(long)]
+    boot: bool,
 }
 
 pub fn run(arguments: &Arguments) -> Result<()> {
@@ -35,5 +38,19 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         "Whole-system suite",
         "5 minutes",
         &mut cargo(["test", "--package", "ashlar-tests", "--no-fail-fast"]),
-    )
+    )?;
+    if arguments.boot {
+        boot_chain(&session)?;
+    }
+    Ok(())
+}
+
+/// The default run has Secure Boot with a CD; here is the rest.
+fn boot_chain(session: &Session) -> Result<()> {
+    for (firmware, drive) in [("uefi-secure-boot", "usb"), ("uefi", "cd"), ("bios", "cd"), ("bios", "usb")] {
+        let mut command = cargo(["test", "--package", "ashlar-tests", "--test", "boot"]);
+        command.env("ASHLAR_FIRMWARE", firmware).env("ASHLAR_DRIVE", drive);
+        session.run(&format!("Boot chain: {firmware}, medium as {drive}"), "10 minutes", &mut command)?;
+    }
+    Ok(())
 }

@@ -32,6 +32,9 @@ pub struct Build {
     /// Directory with our own programs; default: where this one is.
     #[arg(long, value_name = "DIR")]
     programs: Option<PathBuf>,
+    /// `ashlar-ignition` as it is to ship: small (`cargo build --profile initramfs`); default: the one with the others.
+    #[arg(long, value_name = "FILE")]
+    ignition: Option<PathBuf>,
     /// Upstream programs as COMPONENT/PROGRAM, instead of compiling them.
     #[arg(long, value_name = "DIR")]
     prebuilt: Option<PathBuf>,
@@ -106,6 +109,7 @@ impl Build {
                 .failing(|| format!("finding the repository {}", self.source.display()))?,
             cache: cache(),
             our_binaries: self.programs.unwrap_or(beside),
+            ignition: self.ignition,
             prebuilt: self.prebuilt,
             signing_key: self.signing_key,
             compression: self.compression,
