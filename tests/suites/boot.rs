@@ -15,6 +15,7 @@ use ashlar_tests::runner::Runner;
 const NODES: [&str; 4] = ["master-1", "master-2", "master-3", "worker-1"];
 const DISKS: &str = include_str!("../manifests/worker-disks.yaml");
 const WORKER: &str = "worker-1";
+const LOG: &str = "create.log";
 const INSTALL: Duration = Duration::from_secs(30 * 60);
 const BOOT: Duration = Duration::from_secs(10 * 60);
 
@@ -46,11 +47,31 @@ fn main() -> ExitCode {
 }
 
 fn installs(runner: &mut Runner, rack: &Rack) {
-    runner.foundation("firmware, boot loader, kernel and initramfs lead to a Ready node", || {
-        let create = ["create", "cluster", "--boot-timeout", "15", "--join-timeout", "25"];
-        let output = rack.ashlar(&create, INSTALL)?;
-        println!("{}", String::from_utf8_lossy(&output.stderr));
-        ensure!(output.status.success(), "ended with {}\n{}", output.status, console_end(rack));
+    let mut running = None;
+    runner.foundation(
+        "the medium boots, the disk is written and boots, its first boot begins to make disks",
+        || {
+            let create = ["create", "cluster", "--boot-timeout", "15", "--join-timeout", "25"];
+            let mut create = rack.start_ashlar(&create, LOG)?;
+            let made = wait("the first boot to make disks", INSTALL, || {
+                let ended = create.try_wait()?;
+                let begun = console(rack)?.contains("partition table written");
+                ensure!(begun || ended.is_some(), "the first boot has not come so far");
+                Ok(begun)
+            });
+            let made = made.with_context(|| console_end(rack))?;
+            ensure!(made, "the install ended\n{}", std::fs::read_to_string(rack.directory.join(LOG))?);
+            running = Some(create);
+            Ok(())
+        },
+    );
+    runner.foundation("a power cut in the midst of it, and the node is Ready all the same", || {
+        rack.power(WORKER, "cut")?;
+        let mut create = running.take().context("a running install")?;
+        let ended = wait("the install to end", INSTALL, || create.try_wait()?.context("it goes on"));
+        println!("{}", std::fs::read_to_string(rack.directory.join(LOG))?);
+        let status = ended.with_context(|| console_end(rack))?;
+        ensure!(status.success(), "ended with {status}\n{}", console_end(rack));
         rack.expect_ready(&NODES)
     });
     runner.fact("the release's kernel runs, not this computer's", || {
@@ -72,6 +93,12 @@ fn secure_boot(runner: &mut Runner, rack: &Rack) {
 }
 
 fn disks(runner: &mut Runner, rack: &Rack) {
+    runner.fact("GRUB counted the boots, and the system was found good", || {
+        let said = rack.ssh(WORKER, "journalctl --no-pager -u ashlar-agent -g \"this system is good\"")?;
+        ensure!(said.contains("boots=") && !said.contains("boots=0"), "{said}");
+        ensure!(rack.ssh(WORKER, "cat /boot/grub/grubenv")?.contains("good="));
+        Ok(())
+    });
     runner.fact("the kernel has the arguments of the machine config", || {
         let line = rack.ssh(WORKER, "cat /proc/cmdline")?;
         ensure!(line.contains("ashlar.test=kernel-argument"), "{line}");

@@ -60,9 +60,10 @@ impl BootHealth {
 
     async fn judge(&mut self, menu: &Menu) {
         if probe::kubelet_healthy().await {
+            let boots = self.environment().map_or(0, |environment| environment.tried(menu));
             match self.change(|environment| environment.mark_good(menu)) {
                 Ok(()) => {
-                    tracing::info!("this system is good: its kubelet is healthy");
+                    tracing::info!(boots, "this system is good: its kubelet is healthy");
                     self.settled = true;
                 }
                 Err(error) => tracing::warn!(%error, "cannot note that this system is good"),
