@@ -9,6 +9,7 @@ pub mod build;
 pub mod chroot;
 pub mod commit;
 pub mod components;
+pub mod customize;
 pub mod disk;
 pub mod host_view;
 pub mod images;

@@ -99,7 +99,7 @@ menuentry \"Ashlar {}\" {{
 }
 
 /// `text`, then blank lines up to `length` bytes: still JSON, and a shell can strip them.
-fn reserved(text: &str, length: usize) -> Vec<u8> {
+pub(crate) fn reserved(text: &str, length: usize) -> Vec<u8> {
     let mut bytes = text.as_bytes().to_vec();
     bytes.resize(length, b' ');
     for at in (127..length).step_by(128) {

@@ -15,14 +15,18 @@ pub struct Rack {
     pub directory: PathBuf,
 }
 
+/// The program under test: `$ASHLAR`, else the one beside this test.
+pub fn program() -> anyhow::Result<PathBuf> {
+    match std::env::var_os("ASHLAR") {
+        Some(path) => Ok(path.into()),
+        None => Ok(std::env::current_exe()?.ancestors().nth(2).context("a target folder")?.join("ashlar")),
+    }
+}
+
 impl Rack {
-    /// Starts a rack with three masters and what `options` of `ashlar lab up` add; a rack of this name that an interrupted suite left is ended first. `ASHLAR` names the program under test; default: beside this one.
+    /// Starts a rack with three masters and what `options` of `ashlar lab up` add; a rack of this name that an interrupted suite left is ended first.
     pub fn up(name: &'static str, options: &[&str]) -> anyhow::Result<Self> {
-        let ashlar = match std::env::var_os("ASHLAR") {
-            Some(path) => path.into(),
-            None => std::env::current_exe()?.ancestors().nth(2).context("a target folder")?.join("ashlar"),
-        };
-        let mut rack = Self { name, ashlar, directory: PathBuf::new() };
+        let mut rack = Self { name, ashlar: program()?, directory: PathBuf::new() };
         rack.lab(&[&["up", "--fresh"], options].concat())?;
         rack.directory = rack.lab(&["config"])?.trim().into();
         Ok(rack)

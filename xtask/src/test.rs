@@ -26,7 +26,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         "30 s the first time",
         &mut cargo(["run", "--quiet", "--package", "ashlar-ignition", "--example", "reference"]),
     )?;
-    let unit = ["test", "--workspace", "--exclude", "ashlar-tests"];
+    let unit = ["test", "--workspace", "--exclude", "ashlar-tests", "--no-fail-fast"];
     session.run("Unit tests", "8 minutes the first time", &mut cargo(unit))?;
     if arguments.unit {
         return Ok(());

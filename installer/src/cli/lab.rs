@@ -439,7 +439,9 @@ mod tests {
             name: spec.name.clone(),
             directory: "/lab".into(),
             domain: spec.domain.clone(),
-            ssh_public_key: "ssh-ed25519 AAAA ashlar-lab".into(),
+            ssh_public_key:
+                "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIAM7y4OgXQlI+woAB9lUiuUJaQacEzR3uaBOoC8KPu6 ashlar-lab"
+                    .into(),
             api_address: spec.api_address,
             ingress_address: spec.ingress_address,
             machine_network_address: spec.machine_network.administrator(),

@@ -5,6 +5,7 @@ mod destroy;
 mod explain;
 mod ignition;
 mod lab;
+mod media;
 mod plan;
 mod progress;
 mod release;
@@ -73,6 +74,9 @@ enum Command {
     /// Build, show and check releases.
     #[command(subcommand)]
     Release(release::Command),
+    /// Look at boot media, change them in place, check them.
+    #[command(subcommand)]
+    Media(media::Command),
     /// Virtual racks with virtual BMCs on this computer.
     #[command(subcommand)]
     Lab(lab::Command),
@@ -98,6 +102,7 @@ impl Cli {
             Command::Status(arguments) => arguments.run(output).await,
             Command::Ignition(tool) => ignition::run(tool, output).await,
             Command::Release(command) => command.run(output).await,
+            Command::Media(command) => command.run(output),
             Command::Lab(command) => command.run(output).await,
             Command::LabDaemon { directory } => {
                 let end = ashlar_lab::daemon::run(&directory).await;
