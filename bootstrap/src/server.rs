@@ -28,6 +28,13 @@ pub fn app(state: Arc<State>, bootstrap_url: String) -> Router {
             state.milestone(format!("{host} fetched its configuration"));
         })
     };
+    // Told on to the person who installs, as every milestone is.
+    let stopped = {
+        let state = Arc::clone(&state);
+        Arc::new(move |host: &str, failure: &FirstBootFailure| {
+            state.milestone(format!("{host}: the first boot stopped: {}", failure.line()));
+        })
+    };
     let configs = config_server::app(config_server::Server {
         directory: state.directory.clone(),
         cluster: Arc::new(state.bundle.cluster.clone()),
@@ -35,10 +42,10 @@ pub fn app(state: Arc<State>, bootstrap_url: String) -> Router {
         bootstrap_url: Some(bootstrap_url),
         pools: state.pools.clone(),
         fetched,
+        stopped,
     });
     Router::new()
         .route("/v1/node", put(node))
-        .route("/v1/first-boot-failure", post(first_boot_failure))
         .route("/v1/hosts", put(hosts))
         .route("/v1/status", get(status))
         .route("/v1/finish", post(finish))
@@ -65,19 +72,6 @@ async fn node(
     }
     inner.reports.insert(host.name, (report, Instant::now()));
     Json(order).into_response()
-}
-
-/// Told on to the person who installs, as every milestone is.
-async fn first_boot_failure(
-    Shared(state): Shared<Arc<State>>,
-    Extension(peer): Extension<Peer>,
-    Json(failure): Json<FirstBootFailure>,
-) -> Response {
-    let Some(host) = peer.key_sha256.as_deref().and_then(|key| state.directory.by_key(key)) else {
-        return refused(&peer, "a failure of a first boot");
-    };
-    state.milestone(format!("{}: the first boot stopped: {}", host.name, failure.line()));
-    StatusCode::NO_CONTENT.into_response()
 }
 
 async fn hosts(

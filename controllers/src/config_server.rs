@@ -6,14 +6,14 @@
 use crate::directory::Directory;
 use crate::machine_config::{NotRendered, Pools, for_host};
 use ashlar_model::agent_api::ErrorAnswer;
-use ashlar_model::bootstrap_api::{Cluster, HostRecord, Role};
+use ashlar_model::bootstrap_api::{Cluster, FirstBootFailure, HostRecord, Role};
 use ashlar_model::keys::ClusterKeys;
 use ashlar_model::node::{RenderError, Source, host_ignition};
 use ashlar_pki::Peer;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
 use std::sync::Arc;
 
@@ -22,6 +22,9 @@ const CONTENT_TYPE: &str = "application/vnd.coreos.ignition+json; version=3.5.0"
 
 /// Told the name of each host that was given its config, and the name of the rendered config in it.
 pub type Fetched = dyn Fn(&str, &str) + Send + Sync;
+
+/// Told the name of a host whose first boot stopped, and why.
+pub type Stopped = dyn Fn(&str, &FirstBootFailure) + Send + Sync;
 
 #[derive(Clone)]
 pub struct Server {
@@ -33,12 +36,14 @@ pub struct Server {
     /// What the hosts of each pool have in common.
     pub pools: Pools,
     pub fetched: Arc<Fetched>,
+    pub stopped: Arc<Stopped>,
 }
 
 pub fn app(server: Server) -> Router {
     Router::new()
         .route("/healthz", get(async || "ok"))
         .route("/config/{role}", get(config))
+        .route("/v1/first-boot-failure", post(first_boot_failure))
         .with_state(server)
 }
 
@@ -101,6 +106,20 @@ fn answer(server: &Server, host: &HostRecord) -> Result<(String, String), NoAnsw
         Source { cluster: &server.cluster, keys: &server.keys, bootstrap_url: server.bootstrap_url.clone() };
     let own = host_ignition(&source, host, &rendered.name)?;
     Ok((rendered.name.clone(), for_host(&rendered, &own).map_err(NoAnswer::Merge)?))
+}
+
+async fn first_boot_failure(
+    State(server): State<Server>,
+    Extension(peer): Extension<Peer>,
+    Json(failure): Json<FirstBootFailure>,
+) -> Response {
+    let Some(host) = peer.key_sha256.as_deref().and_then(|key| server.directory.by_key(key)) else {
+        tracing::warn!(target: "audit", address = %peer.address, "a failure of a first boot is refused");
+        let cause = "a failure of a first boot is not taken from this key";
+        return error(StatusCode::UNAUTHORIZED, cause.into(), None);
+    };
+    (server.stopped)(&host.name, &failure);
+    StatusCode::NO_CONTENT.into_response()
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -196,7 +215,39 @@ mod tests {
             bootstrap_url: None,
             pools,
             fetched: Arc::new(|_, _| ()),
+            stopped: Arc::new(|_, _| ()),
         }
+    }
+
+    #[tokio::test]
+    async fn a_first_boot_that_stopped_is_heard_from_a_known_key_only() {
+        let heard = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let mut server = server(Pools::default());
+        server.directory.replace(vec![host()]);
+        let told = heard.clone();
+        server.stopped = Arc::new(move |host, failure: &FirstBootFailure| {
+            told.lock().expect("a lock").push(format!("{host}: {}", failure.stage));
+        });
+        let mut answers = Vec::new();
+        for key in [Some("stranger"), None, Some("key")] {
+            let peer = Peer {
+                address: ([192, 0, 2, 1], 1).into(),
+                key_sha256: key.map(ToOwned::to_owned),
+                install_name: None,
+            };
+            let failure = FirstBootFailure {
+                stage: "disks".into(),
+                entry: "/dev/vdb".into(),
+                cause: "it is in use".into(),
+                remedy: "name another device".into(),
+                may_pass: false,
+            };
+            let answer = first_boot_failure(State(server.clone()), Extension(peer), Json(failure)).await;
+            answers.push(answer.status());
+        }
+        use StatusCode as S;
+        assert_eq!(answers, [S::UNAUTHORIZED, S::UNAUTHORIZED, S::NO_CONTENT]);
+        assert_eq!(*heard.lock().expect("a lock"), ["master-1: disks"]);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 pub mod apply;
 pub mod config_server;
 pub mod directory;
+pub mod first_boot;
 pub mod host_object;
 pub mod machine_config;
 pub mod manifests;

@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use ashlar_controllers::machine_config::{Pools, live, pool};
-use ashlar_controllers::{config_server, directory::Directory, host_object, nodes, signing};
+use ashlar_controllers::{config_server, directory::Directory, first_boot, host_object, nodes, signing};
 use ashlar_model::keys::ClusterKeys;
 use ashlar_model::node::{CLUSTER_KEYS_FILE, NODE_FILE, NodeFile};
 use ashlar_pki::tls::{self, Clients};
@@ -52,7 +52,7 @@ async fn run() -> anyhow::Result<()> {
     let shared = Shared::default();
     let stop = CancellationToken::new();
     let cluster = Arc::new(node.cluster.clone());
-    let server = tokio::spawn(serve(node, keys, shared.clone(), stop.clone()));
+    let server = tokio::spawn(serve(client.clone(), node, keys, shared.clone(), stop.clone()));
     tokio::select! {
         () = signing::run(client.clone(), shared.directory.clone()) => {}
         () = live::follow(client.clone(), cluster, shared.pools.clone()) => {}
@@ -74,6 +74,7 @@ struct Shared {
 }
 
 async fn serve(
+    client: Client,
     node: NodeFile,
     keys: ClusterKeys,
     shared: Shared,
@@ -100,6 +101,7 @@ async fn serve(
             let mut given = shared.given.lock().unwrap_or_else(PoisonError::into_inner);
             given.insert(host.to_owned(), rendered.to_owned());
         }),
+        stopped: Arc::new(move |host, failure| first_boot::tell(&client, host, failure)),
     });
     ashlar_pki::serve(listener, config, authority, router, stop).await;
     Ok(())

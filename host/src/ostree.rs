@@ -6,6 +6,7 @@ use std::path::Path;
 use ostree::glib::{self, VariantDict};
 use ostree::prelude::*;
 use ostree::{AsyncProgress, SysrootDeployTreeOpts, gio};
+use rustix::thread::{UnshareFlags, unshare_unsafe};
 
 /// Name of the system's state below `/ostree/deploy`, and of the branch that its commits are on.
 pub const STATEROOT: &str = "ashlar";
@@ -19,6 +20,8 @@ const BOOT_MARGIN: u64 = 16 << 20;
 pub enum Error {
     #[error("{doing}: {source}")]
     Ostree { doing: &'static str, source: glib::Error },
+    #[error("getting a mount namespace (only root can)")]
+    Namespace { source: rustix::io::Errno },
     #[error("this system was not booted from an OSTree deployment")]
     NotBooted,
     #[error(
@@ -65,10 +68,12 @@ impl System {
     /// # Errors
     /// The system was not booted by OSTree, or the process is not root's.
     pub fn open() -> Result<Self, Error> {
+        // Before the root is opened: what was opened in another namespace is on another mount, and a file cannot be
+        // linked from one mount to another. OSTree would copy every file then.
+        // SAFETY: the process has one thread, and only mounts are unshared, no file descriptors.
+        unsafe { unshare_unsafe(UnshareFlags::NEWNS) }.map_err(|source| Error::Namespace { source })?;
         let sysroot = ostree::Sysroot::new_default();
-        sysroot
-            .initialize_with_mount_namespace(gio::Cancellable::NONE)
-            .map_err(doing("opening the system's root"))?;
+        sysroot.set_mount_namespace_in_use();
         sysroot.load(gio::Cancellable::NONE).map_err(doing("reading the deployments"))?;
         if sysroot.booted_deployment().is_none() {
             return Err(Error::NotBooted);

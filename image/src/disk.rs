@@ -90,9 +90,9 @@ fn layout(root: u64) -> Vec<Partition> {
     partitions
 }
 
-/// Room for one more system beside the first, and for what ext4 needs itself.
+/// Room for the system that runs, the one before and one that is staged, should they share nothing.
 fn root_bytes(used: u64) -> u64 {
-    (used + used * 35 / 100).next_multiple_of(64 * MIB).max(SMALLEST_ROOT)
+    (used * 3).next_multiple_of(64 * MIB).max(SMALLEST_ROOT)
 }
 
 async fn used_bytes(sysroot: &Path) -> Result<u64, Error> {
@@ -199,7 +199,7 @@ mod tests {
     fn root_has_room_to_spare_and_a_lower_bound() {
         assert_eq!(root_bytes(MIB), SMALLEST_ROOT);
         assert_eq!(root_bytes(4 << 30) % (64 * MIB), 0);
-        assert!(root_bytes(4 << 30) >= (4 << 30) * 135 / 100);
+        assert!(root_bytes(4 << 30) >= 3 * (4 << 30));
     }
 
     #[test]

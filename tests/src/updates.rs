@@ -27,6 +27,9 @@ pub fn updates(runner: &mut Runner, rack: &Rack, node: &str, nodes: &[&str]) {
         restart(rack, node)?;
         wait("the node to run the next release", RESTART, || runs(rack, node, GOOD))?;
         ensure!(rack.ssh(node, "cat /usr/share/added")?.trim() == "by the next release");
+        // Once in the repository, once in each system: a file that did not change is there once.
+        let links: u32 = rack.ssh(node, "stat -c %h /usr/bin/runc")?.trim().parse()?;
+        ensure!(links >= 3, "the systems do not share their files: {links} links");
         wait("the next release to be found good", RESTART, || says(rack, node, "was found good"))?;
         wait("the nodes to be Ready", RESTART, || rack.expect_ready(nodes))
     });
@@ -43,8 +46,7 @@ pub fn updates(runner: &mut Runner, rack: &Rack, node: &str, nodes: &[&str]) {
         says(rack, node, "not found good: the one after it is booted")?;
         wait("the nodes to be Ready", RESTART, || rack.expect_ready(nodes))
     });
-    runner.fact("the operator goes back to the first release", || {
-        // The broken one is first, the good one second, and the release of the installation was removed: two are kept.
+    runner.fact("the operator makes the system before the first for good", || {
         rack.ssh(node, "ashlar node os rollback")?;
         restart(rack, node)?;
         wait("the node to run the good release", RESTART, || runs(rack, node, GOOD))?;

@@ -35,6 +35,8 @@ pub struct Arguments {
 enum Inner {
     Test,
     Lab,
+    /// Only what installs what the others need
+    Setup,
 }
 
 impl Inner {
@@ -42,6 +44,7 @@ impl Inner {
         match self {
             Self::Test => &["test"],
             Self::Lab => &["lab"],
+            Self::Setup => &["setup"],
         }
     }
 }

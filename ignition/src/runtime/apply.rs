@@ -14,6 +14,7 @@ use thiserror::Error;
 
 use super::fetch::Fetcher;
 use super::files::{self, Ids};
+use super::parents::Parents;
 use super::report::Failure;
 use super::root::{Root, RootError};
 use super::{contents, entries, services, users};
@@ -100,7 +101,14 @@ pub(super) async fn carry_out(
     fetcher: &Fetcher,
 ) -> Result<Vec<String>, (String, ApplyError)> {
     let begun = begin(actions, root).map_err(|error| ("the configuration".to_owned(), error))?;
-    let mut run = Run { root, fetcher, accounts: None, unfinished: begun, warnings: Vec::new() };
+    let mut run = Run {
+        root,
+        fetcher,
+        accounts: None,
+        unfinished: begun,
+        parents: Parents::default(),
+        warnings: Vec::new(),
+    };
     for action in actions {
         run.one(action).await.map_err(|error| (action.to_string(), error))?;
     }
@@ -110,14 +118,14 @@ pub(super) async fn carry_out(
 /// Paths as the entries name them, where they lead to, and the journal.
 fn begin(actions: &[Action], root: &Root) -> Result<BTreeSet<String>, ApplyError> {
     let mut places: std::collections::HashMap<PathBuf, &str> = std::collections::HashMap::new();
-    let mut new = BTreeSet::new();
+    let (mut new, mut parents) = (BTreeSet::new(), Parents::default());
     for action in actions {
         let path = match action {
             Action::Directory { path, .. } | Action::File { path, .. } | Action::Link { path, .. } => path,
             _ => continue,
         };
         // What blocks the way may be replaced by an entry above; the entry itself meets what is left.
-        let Ok(place) = root.look(path) else { continue };
+        let Ok(place) = parents.look(path, root) else { continue };
         if matches!(action, Action::File { contents: Contents::Replace(_), .. })
             && place.symlink_metadata().is_err()
         {
@@ -157,11 +165,15 @@ struct Run<'a> {
     /// Read when a name is first looked up after the accounts were made.
     accounts: Option<Accounts>,
     unfinished: BTreeSet<String>,
+    parents: Parents,
     warnings: Vec<String>,
 }
 
 impl Run<'_> {
     async fn one(&mut self, action: &Action) -> Result<(), ApplyError> {
+        if !matches!(action, Action::File { .. }) {
+            self.parents.forget();
+        }
         match action {
             Action::Group(group) => users::group(group, self.root),
             Action::User(user) => users::user(user, self.root),
@@ -195,10 +207,13 @@ impl Run<'_> {
         owner: &Owner,
         overwrite: bool,
     ) -> Result<(), ApplyError> {
-        let place = self.root.place(path)?;
+        let place = self.parents.place(path, self.root)?;
         let ids = self.ids(owner)?;
         let found = place.symlink_metadata().ok();
         let is_file = found.as_ref().is_some_and(fs::Metadata::is_file);
+        if found.is_some() && !is_file {
+            self.parents.forget();
+        }
         if found.is_some() && !is_file && !overwrite {
             return Err(ApplyError::Kind {
                 path: path.to_owned(),
@@ -231,7 +246,8 @@ impl Run<'_> {
                     return Err(ApplyError::Exists { path: path.to_owned() });
                 }
                 entries::clear_if_directory(path, &place)?;
-                new.put(&place, mode.unwrap_or(0o644), entries::owned(ids)).map_err(io_error("writing", path))
+                let (free, mode) = (found.is_none(), mode.unwrap_or(0o644));
+                new.put(&place, free, mode, entries::owned(ids)).map_err(io_error("writing", path))
             }
         }
     }

@@ -75,8 +75,10 @@ impl New {
         }
     }
 
-    pub fn put(self, place: &Path, mode: u32, ids: Ids) -> io::Result<()> {
+    /// `free`: nothing is at the place.
+    pub fn put(self, place: &Path, free: bool, mode: u32, ids: Ids) -> io::Result<()> {
         match self {
+            New::Bytes(bytes) if free => files::create_new(place, &bytes, mode, ids),
             New::Bytes(bytes) => files::write(place, &bytes, mode, ids),
             New::File(temporary) => {
                 files::set_attributes(&temporary, Some(mode), ids)?;
@@ -156,5 +158,5 @@ pub(super) async fn append(
         }
         None => owned(ids),
     };
-    new.put(&place, mode.or(old_mode).unwrap_or(0o644), ids).map_err(io_error("appending to", path))
+    new.put(&place, false, mode.or(old_mode).unwrap_or(0o644), ids).map_err(io_error("appending to", path))
 }

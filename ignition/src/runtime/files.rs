@@ -24,14 +24,29 @@ pub(super) fn write(path: &Path, bytes: &[u8], mode: u32, ids: Ids) -> io::Resul
     let is_ours = ids.user.unwrap_or(0) == 0 && ids.group.unwrap_or(0) == 0;
     let (temporary, mut file) = create(path, if is_ours { mode & 0o777 } else { 0o600 })?;
     file.write_all(bytes)?;
+    finish(&file, mode, ids)?;
+    fs::rename(&temporary, path)
+}
+
+/// Makes a file where nothing is. A cut run may leave a part of it: whoever calls this remembers that before.
+pub(super) fn create_new(path: &Path, bytes: &[u8], mode: u32, ids: Ids) -> io::Result<()> {
+    let is_ours = ids.user.unwrap_or(0) == 0 && ids.group.unwrap_or(0) == 0;
+    let first_mode = if is_ours { mode & 0o777 } else { 0o600 };
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(first_mode).open(path)?;
+    file.write_all(bytes)?;
+    finish(&file, mode, ids)
+}
+
+/// Owner before mode: a change of owner takes setuid and setgid away.
+fn finish(file: &File, mode: u32, ids: Ids) -> io::Result<()> {
     let data = file.metadata()?;
     if differs(ids.user, data.uid()) || differs(ids.group, data.gid()) {
-        fchown(&file, ids.user, ids.group)?;
+        fchown(file, ids.user, ids.group)?;
     }
-    if data.permissions().mode() & 0o7777 != mode {
+    if file.metadata()?.permissions().mode() & 0o7777 != mode {
         file.set_permissions(Permissions::from_mode(mode))?;
     }
-    fs::rename(&temporary, path)
+    Ok(())
 }
 
 fn differs(wanted: Option<u32>, found: u32) -> bool {

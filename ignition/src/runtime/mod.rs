@@ -22,6 +22,7 @@ mod marks;
 mod mounts;
 mod network;
 mod notify;
+mod parents;
 mod partitions;
 mod prepare;
 mod preview;
