@@ -1,7 +1,7 @@
 //! What firmware, boot loader and initramfs do before systemd starts: find the system on a medium or a disk and
 //! put its root together.
 
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -198,7 +198,9 @@ fn count_boot(boot: &Path, menu: &Menu) -> Result<usize, Error> {
     if after != before
         && let Some(block) = after.block()
     {
-        std::fs::write(&path, block).map_err(failed)?;
+        // A boot loader writes to the disk itself: a power cut must not lose it.
+        let mut file = std::fs::OpenOptions::new().write(true).open(&path).map_err(failed)?;
+        file.write_all(&block).and_then(|()| file.sync_all()).map_err(failed)?;
     }
     Ok(usize::from(entry == Entry::Previous))
 }
