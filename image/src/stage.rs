@@ -145,15 +145,18 @@ fn sorted(dir: &Path) -> Result<Vec<PathBuf>, Error> {
     Ok(paths)
 }
 
-/// Removes all but the newest results. A result that cannot be removed only costs space.
+/// Removes all but the newest results, and what a link beside them names. A result that cannot be removed only costs
+/// space.
 fn prune(parent: &Path, newest: &Path) {
     let Ok(entries) = fs::read_dir(parent) else { return };
+    let entries: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
+    let named: Vec<_> = entries.iter().filter_map(|path| Some(parent.join(path.read_link().ok()?))).collect();
     let mut finished: Vec<_> = entries
-        .flatten()
-        .filter(|entry| entry.path() != newest && !entry.path().is_symlink())
-        .filter_map(|entry| {
-            let stamp = fs::metadata(entry.path().join(STAMP)).ok()?;
-            Some((stamp.modified().ok()?, entry.path()))
+        .into_iter()
+        .filter(|path| path != newest && !path.is_symlink() && !named.contains(path))
+        .filter_map(|path| {
+            let stamp = fs::metadata(path.join(STAMP)).ok()?;
+            Some((stamp.modified().ok()?, path))
         })
         .collect();
     finished.sort();
@@ -182,6 +185,24 @@ mod tests {
         assert_ne!(first, program);
         fs::write(&file, "2").expect("write");
         assert_ne!(program, key());
+    }
+
+    #[test]
+    fn what_a_link_names_is_kept_however_old_it_is() {
+        let cache = tempfile::tempdir().expect("temporary directory");
+        for name in ["a", "b", "c", "d", "e"] {
+            fs::create_dir(cache.path().join(name)).expect("a directory");
+            fs::write(cache.path().join(name).join(STAMP), "").expect("a stamp");
+        }
+        for (name, age) in [("a", 50), ("b", 40), ("c", 30), ("d", 20), ("e", 10)] {
+            let stamp = fs::File::open(cache.path().join(name).join(STAMP)).expect("a stamp");
+            let then = std::time::SystemTime::now() - std::time::Duration::from_secs(age);
+            stamp.set_modified(then).expect("a time");
+        }
+        std::os::unix::fs::symlink("a", cache.path().join("dev")).expect("a link");
+        prune(cache.path(), &cache.path().join("e"));
+        let left = |name: &str| cache.path().join(name).exists();
+        assert_eq!(["a", "b", "c", "d", "e"].map(left), [true, false, true, true, true]);
     }
 
     #[tokio::test]
