@@ -32,6 +32,8 @@ pub enum Error {
     Read { path: String, source: std::io::Error },
     #[error("there is no other deployment to go back to")]
     NothingBefore,
+    #[error("there is no deployment {index}\nhint: `ashlar node os status` numbers them")]
+    NoSuch { index: usize },
     #[error("the commit {0} has no kernel")]
     NoKernel(String),
 }
@@ -188,7 +190,7 @@ impl System {
     /// There is no deployment at this place of the order, or OSTree refuses.
     pub fn pin(&self, index: usize, pinned: bool) -> Result<(), Error> {
         let all = self.sysroot.deployments();
-        let one = all.get(index).ok_or(Error::NothingBefore)?;
+        let one = all.get(index).ok_or(Error::NoSuch { index })?;
         self.sysroot.deployment_set_pinned(one, pinned).map_err(doing("pinning a deployment"))
     }
 

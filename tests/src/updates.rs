@@ -44,6 +44,7 @@ pub fn updates(runner: &mut Runner, rack: &Rack, node: &str, nodes: &[&str]) {
         }
         wait("the node to run the release before", RESTART, || runs(rack, node, GOOD))?;
         says(rack, node, "not found good: the one after it is booted")?;
+        says(rack, node, "was left")?;
         wait("the nodes to be Ready", RESTART, || rack.expect_ready(nodes))
     });
     runner.fact("the operator makes the system before the first for good", || {

@@ -26,10 +26,15 @@ fn read(boot: &Path) -> Option<Standing> {
 }
 
 impl Standing {
+    /// No tries are left: the boot loader takes the system after the first.
+    pub fn is_over(&self) -> bool {
+        matches!(self, Self::OnTrial { boots: TRIES })
+    }
+
     pub fn words(&self) -> String {
         match self {
             Self::NotCounted => "boots are not counted here".into(),
-            Self::Good => "the system that is booted next was found good".into(),
+            Self::Good => "the first system of the boot menu was found good".into(),
             Self::OnTrial { boots: TRIES } => {
                 format!(
                     "the first system was booted {TRIES} times and not found good: the one after it is booted"

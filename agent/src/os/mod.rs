@@ -73,27 +73,31 @@ fn show(system: &System, json: bool) -> anyhow::Result<()> {
         println!("{}", serde_json::to_string_pretty(&text)?);
         return Ok(());
     }
+    let staged = deployments.iter().filter(|one| one.staged).count();
     for (index, deployment) in deployments.iter().enumerate() {
         println!(
             "{index}  {}  {}  {}",
             deployment.version,
             &deployment.commit[..12],
-            words(deployment, index)
+            words(deployment, index.checked_sub(staged), &boot)
         );
     }
     println!("\n{}", boot.words());
     Ok(())
 }
 
-fn words(deployment: &Deployment, index: usize) -> String {
+/// `place`: in the boot menu, where a staged one is not yet.
+fn words(deployment: &Deployment, place: Option<usize>, boot: &boot::Standing) -> String {
+    let next = usize::from(boot.is_over());
     let mut words = Vec::new();
     if deployment.booted {
         words.push("runs");
     }
-    if deployment.staged {
-        words.push("staged: becomes the first at the next shutdown");
-    } else if index == 0 {
-        words.push("is booted next");
+    match place {
+        None => words.push("staged: becomes the first at the next shutdown"),
+        Some(place) if place == next => words.push("is booted next"),
+        Some(place) if place < next => words.push("was left"),
+        Some(_) => {}
     }
     if deployment.pinned {
         words.push("pinned");

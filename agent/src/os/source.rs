@@ -109,7 +109,7 @@ mod tests {
 
     #[test]
     fn what_another_key_signed_is_not_taken() {
-        // Made with minisign; the key signs nothing else.
+        // The key and the signature that minisign's documentation shows.
         let key = "untrusted comment: k\nRWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3";
         let signature = b"untrusted comment: signature from minisign secret key\n\
             RUQf6LRCGA9i559r3g7V1qNyJDApGip8MfqcadIgT9CuhV3EMhHoN1mGTkUidF/z7SrlQgXdy8ofjb7bNJJylDOocrCo8KLzZwo=\n\
