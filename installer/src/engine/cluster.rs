@@ -45,6 +45,25 @@ pub async fn nodes(client: &Client) -> Result<Vec<NodeRow>, Failure> {
     Ok(rows)
 }
 
+/// The first of `names` whose kubelet does not answer through the API server, and why. Until it does, neither logs
+/// nor `exec` work there: the kubelet itself asks the API whether the caller may, on a connection that has to
+/// find the masters again after the API address left the bootstrap.
+pub async fn unanswered(client: &Client, names: &[String]) -> Option<(String, String)> {
+    let asked = names.iter().map(|name| async move {
+        let request = axum::http::Request::get(format!("/api/v1/nodes/{name}/proxy/healthz")).body(Vec::new());
+        let answer = match request {
+            Ok(request) => tokio::time::timeout(Duration::from_secs(10), client.request_text(request)).await,
+            Err(error) => return Some((name.clone(), error.to_string())),
+        };
+        match answer {
+            Ok(Ok(_)) => None,
+            Ok(Err(error)) => Some((name.clone(), error.to_string())),
+            Err(_) => Some((name.clone(), "no answer in 10 s".to_owned())),
+        }
+    });
+    futures::future::join_all(asked).await.into_iter().flatten().next()
+}
+
 fn row(node: &Node) -> NodeRow {
     const ROLE: &str = "node-role.kubernetes.io/";
     let labels = node.metadata.labels.iter().flatten();

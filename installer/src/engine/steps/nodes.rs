@@ -1,4 +1,4 @@
-//! The cluster's own word: every node Ready, asked at the VIP.
+//! The cluster's own word: every node Ready and its kubelet reached, asked at the VIP.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -26,9 +26,13 @@ fn run(engine: Arc<Engine>) -> BoxFuture<'static, Result<Outcome, Failure>> {
                     let missing: Vec<&str> =
                         wanted.iter().filter(|name| !ready(name)).map(String::as_str).collect();
                     if missing.is_empty() {
-                        return Ok(Outcome::Done);
+                        match cluster::unanswered(&client, &wanted).await {
+                            None => return Ok(Outcome::Done),
+                            Some((name, cause)) => format!("the kubelet of {name} to answer the API ({cause})"),
+                        }
+                    } else {
+                        format!("{} to be Ready", missing.join(", "))
                     }
-                    format!("{} to be Ready", missing.join(", "))
                 }
                 Err(failure) => {
                     format!("the API at {} ({})", engine.configuration.install.api_vip, failure.cause())
