@@ -4,9 +4,6 @@ use std::fs::File;
 use std::io::{self, Read, Seek};
 use std::path::{Path, PathBuf};
 
-/// All our disks and images use it.
-pub const SECTOR: u64 = 512;
-
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("opening {}", path.display())]
@@ -35,20 +32,21 @@ pub fn read(path: &Path) -> Result<Vec<Partition>, Error> {
     read_from(&mut file)
 }
 
-/// As `read`, from anything that can be read and sought.
+/// As `read`, from anything that can be read and sought; sectors of 512 or 4096 bytes.
 ///
 /// # Errors
 /// No GPT.
 pub fn read_from(reader: &mut (impl Read + Seek)) -> Result<Vec<Partition>, Error> {
-    let table = gptman::GPT::read_from(reader, SECTOR).map_err(|source| Error::Table { source })?;
+    let table = gptman::GPT::find_from(reader).map_err(|source| Error::Table { source })?;
+    let sector = table.sector_size;
     let used = table.iter().filter(|(_, entry)| entry.is_used());
     Ok(used
         .map(|(number, entry)| Partition {
             number,
             name: entry.partition_name.as_str().to_owned(),
             type_guid: guid(entry.partition_type_guid),
-            start: entry.starting_lba * SECTOR,
-            size: (entry.ending_lba + 1 - entry.starting_lba) * SECTOR,
+            start: entry.starting_lba * sector,
+            size: (entry.ending_lba + 1 - entry.starting_lba) * sector,
         })
         .collect())
 }
@@ -67,7 +65,7 @@ mod tests {
     #[test]
     fn a_written_table_is_read_in_bytes() {
         let mut disk = io::Cursor::new(vec![0; 1 << 20]);
-        let mut table = gptman::GPT::new_from(&mut disk, SECTOR, [7; 16]).expect("a table fits");
+        let mut table = gptman::GPT::new_from(&mut disk, 512, [7; 16]).expect("a table fits");
         table[3] = gptman::GPTPartitionEntry {
             partition_type_guid: [
                 0x3e, 0x9f, 0x2a, 0x6b, 0x1d, 0x5c, 0x7a, 0x4e, 0x9b, 0x8c, 0xa5, 0x1a, 0x12, 0xc0, 0xf1,

@@ -12,8 +12,8 @@ use ashlar_host::cmd::{self, Cmd};
 use crate::chroot::{self, Chroot};
 
 pub const SECTOR: u64 = 512;
-/// The EFI system partition of a disk, bytes.
-pub const DISK_EFI_BYTES: u64 = 64 << 20;
+/// The EFI system partition of a disk, bytes: room for the 65,525 clusters of a FAT32 in sectors of 4 KiB as well.
+pub const DISK_EFI_BYTES: u64 = 264 << 20;
 const MEDIUM_EFI_BYTES: u64 = 8 << 20;
 
 const DISK_STUB: &str =
@@ -67,7 +67,7 @@ pub async fn make(packages: &Path, out: &Path) -> Result<(), Error> {
         "set -eu; cd /mnt/out
          grub-mkimage -O i386-pc -p /grub -c disk-stub.cfg -o {DISK_CORE} {DISK_MODULES}
          grub-mkimage -O i386-pc-eltorito -p /boot/grub -c medium-stub.cfg -o {MEDIUM_CORE} {MEDIUM_MODULES}
-         mkfs.fat -F32 -s1 -n EFI-SYSTEM -i 7B7795E7 {DISK_EFI}
+         mkfs.fat -F32 -s8 -n EFI-SYSTEM -i 7B7795E7 {DISK_EFI}
          mkfs.fat -F12 -n ASHLAR-EFI -i 7B7795E8 {MEDIUM_EFI}"
     );
     Chroot::new(packages).bind(out, "/mnt/out").run(&["sh", "-c", &script]).await.map_err(Error::Make)?;

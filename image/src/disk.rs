@@ -137,13 +137,30 @@ async fn embed_boot_loader(loader: &Path, image: &Path, partitions: &[Partition]
     let mut file = OpenOptions::new().write(true).open(image).map_err(write)?;
     file.write_all(&boot).map_err(write)?;
     file.seek(SeekFrom::Start(bios.start)).and_then(|_| file.write_all(&core)).map_err(write)?;
-    let bytes = fs::read(loader.join(DISK_EFI)).map_err(write)?;
-    file.seek(SeekFrom::Start(efi.start)).and_then(|_| file.write_all(&bytes)).map_err(write)
+    copy_sparse(&loader.join(DISK_EFI), &mut file, efi.start).map_err(write)
 }
 
+/// Blocks of zeros stay holes.
+fn copy_sparse(from: &Path, to: &mut File, mut at: u64) -> io::Result<()> {
+    let mut from = File::open(from)?;
+    let mut block = Vec::with_capacity(MIB as usize);
+    loop {
+        block.clear();
+        let count = Read::by_ref(&mut from).take(MIB).read_to_end(&mut block)? as u64;
+        if count == 0 {
+            return Ok(());
+        }
+        if block.iter().any(|byte| *byte != 0) {
+            to.seek(SeekFrom::Start(at)).and_then(|_| to.write_all(&block))?;
+        }
+        at += count;
+    }
+}
+
+/// Blocks of 4 KiB, so that disks with such sectors can hold it.
 async fn make_ext4(image: &Path, partition: &Partition, from: &Path, uuid: &str) -> Result<(), Error> {
     let made = Cmd::new("mke2fs")
-        .args(["-q", "-F", "-t", "ext4", "-m", "1", "-L", &partition.name, "-U", uuid, "-d"])
+        .args(["-q", "-F", "-t", "ext4", "-b", "4096", "-m", "1", "-L", &partition.name, "-U", uuid, "-d"])
         .arg(from)
         .args(["-E", &format!("offset={},lazy_itable_init=1,hash_seed={uuid}", partition.start)])
         .arg(image)

@@ -15,10 +15,8 @@ use ashlar_model::slot::{self, Slot, SlotSecret};
 use super::check::{self, Expected};
 use super::device::Device;
 use super::table::{self, Range, Table};
-use super::{DiskError, MIB, Report, chunks, say, wipe};
+use super::{DiskError, MIB, Report, chunks, efi, say, wipe};
 use crate::failure::Failure;
-
-const SECTOR: usize = 512;
 
 /// The medium's files, and who the host is.
 pub struct Source {
@@ -38,13 +36,6 @@ pub async fn run(
     let serial = task.disk_serial.as_deref();
     let expected = Expected { disk: &task.disk, serial, size_bytes: task.disk_size_bytes };
     let disk = check::target(machine, &expected, task.wipe_consent).await?;
-    if disk.sector_size != 512 {
-        let cause =
-            format!("{} has sectors of {} bytes; the release's image has 512", disk.name, disk.sector_size);
-        return Err(
-            Failure::new("check", cause).hint("set the disk to 512-byte sectors, or choose another one")
-        );
-    }
     let manifest = read_manifest(&source.manifest)?;
     let slot = Slot {
         host: source.host,
@@ -53,8 +44,14 @@ pub async fn run(
         secret: Some(source.secret),
     };
     let bytes = manifest.size;
-    let job =
-        Job { disk: disk.name.clone().into(), image: source.image, manifest, slot, verify: task.verify };
+    let job = Job {
+        disk: disk.name.clone().into(),
+        sector: u64::from(disk.sector_size),
+        image: source.image,
+        manifest,
+        slot,
+        verify: task.verify,
+    };
     install(Arc::new(job), report).await?;
     Ok(TaskResult::Installed { disk: disk.name, bytes, seconds: started.elapsed().as_secs_f64() })
 }
@@ -73,11 +70,13 @@ fn read_manifest(path: &Path) -> Result<DiskImage, Failure> {
 async fn install(job: Arc<Job>, report: &Report) -> Result<(), Failure> {
     let table = blocking(&job, report, write_image).await?;
     make_var(&job.disk, table.var, report).await?;
-    blocking(&job, report, move |job, report| finish(&job.disk, &table, &job.slot, report)).await
+    blocking(&job, report, move |job, report| finish(job, &table, report)).await
 }
 
 struct Job {
     disk: PathBuf,
+    /// Logical, in bytes.
+    sector: u64,
     image: PathBuf,
     manifest: DiskImage,
     slot: Slot,
@@ -104,7 +103,7 @@ fn write_image(job: &Job, report: &Report) -> Result<Table, Failure> {
     say(report, "wipe", None, "wiping old signatures").map_err(DiskError::during("wipe"))?;
     wipe::erase(&device).map_err(DiskError::during("wipe"))?;
     let first = chunks::write(&job.image, manifest, &device, report).map_err(DiskError::during("write"))?;
-    let table = table::build(&first, device.size(), path).map_err(DiskError::during("table"))?;
+    let table = table::build(&first, device.size(), job.sector, path).map_err(DiskError::during("table"))?;
     say(report, "write", None, "flushing").map_err(DiskError::during("write"))?;
     device.sync().map_err(DiskError::during("write"))?;
     if job.verify {
@@ -122,26 +121,31 @@ async fn make_var(path: &Path, var: Range, report: &Report) -> Result<(), Failur
     mke2fs.run().await.map(drop).map_err(Failure::during("var"))
 }
 
-fn finish(path: &Path, table: &Table, slot: &Slot, report: &Report) -> Result<(), Failure> {
+fn finish(job: &Job, table: &Table, report: &Report) -> Result<(), Failure> {
     let failed = DiskError::during("finish");
     say(report, "finish", None, "writing configuration and boot record").map_err(&failed)?;
-    write_ends(path, table, slot, report).map_err(failed)
+    write_ends(job, table, report).map_err(failed)
 }
 
-fn write_ends(path: &Path, table: &Table, slot: &Slot, report: &Report) -> Result<(), DiskError> {
-    let device = Device::open(path)?;
-    device.write(table.slot.start, &slot::encode(slot)?)?;
+fn write_ends(job: &Job, table: &Table, report: &Report) -> Result<(), DiskError> {
+    let device = Device::open(&job.disk)?;
+    if let Some(efi) = table.efi
+        && job.sector != efi::IMAGE_SECTOR
+    {
+        efi::remake(&device, efi, job.sector)?;
+    }
+    device.write(table.slot.start, &slot::encode(&job.slot)?)?;
     device.write(table.tail_start, &table.tail)?;
     device.sync()?;
     say(report, "finish", None, "making the disk bootable")?;
-    device.write(SECTOR as u64, &table.head[SECTOR..])?;
+    device.write(job.sector, &table.head[job.sector as usize..])?;
     device.sync()?;
-    device.write(0, &table.head[..SECTOR])?;
+    device.write(0, &table.head[..job.sector as usize])?;
     device.sync()?;
     device.forget_cache();
     let mut head = vec![0; MIB as usize];
     device.read(0, &mut head)?;
-    if head == table.head { Ok(()) } else { Err(DiskError::Verify { chunk: 0, path: path.to_owned() }) }
+    if head == table.head { Ok(()) } else { Err(DiskError::Verify { chunk: 0, path: job.disk.clone() }) }
 }
 
 #[cfg(test)]

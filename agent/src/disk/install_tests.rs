@@ -79,8 +79,17 @@ impl Bench {
         disk: &Path,
         report: impl Fn(Progress) -> bool + Send + Sync + 'static,
     ) -> Result<(), Failure> {
+        self.install_with(disk, 512, report).await
+    }
+
+    async fn install_with(
+        &self,
+        disk: &Path,
+        sector: u64,
+        report: impl Fn(Progress) -> bool + Send + Sync + 'static,
+    ) -> Result<(), Failure> {
         let (manifest, slot) = (self.manifest.clone(), example_slot());
-        let job = Job { disk: disk.to_owned(), image: self.image(), manifest, slot, verify: true };
+        let job = Job { disk: disk.to_owned(), sector, image: self.image(), manifest, slot, verify: true };
         let report: Report = Arc::new(report);
         install(Arc::new(job), &report).await
     }
@@ -136,6 +145,39 @@ async fn a_finished_disk_has_image_slot_table_and_var() {
     assert!(found.contains(&"ext4 `var` in partition 6 `var`".to_owned()), "{found:?}");
     let backup = bytes(&disk, DISK - 512, 8);
     assert_eq!(backup, b"EFI PART");
+}
+
+#[tokio::test]
+async fn a_disk_of_larger_sectors_has_the_same_partitions_at_the_same_places() {
+    let bench = Bench::new();
+    let disk = bench.disk();
+    bench.install_with(&disk, 4096, |_| true).await.expect("installed");
+    let gpt = gptman::GPT::read_from(&mut File::open(&disk).expect("a disk"), 4096).expect("a valid table");
+    assert_eq!(gpt.header.backup_lba, DISK / 4096 - 1);
+    let places = |path: &Path| -> Vec<(u32, u64, u64)> {
+        partitions::read(path).iter().map(|one| (one.number, one.start, one.size)).collect()
+    };
+    let (image, installed) = (places(&bench.image()), places(&disk));
+    assert_eq!(installed[..image.len()], image);
+    assert_eq!(installed.last().map(|(number, start, _)| (*number, *start)), Some((6, 41 * MIB)));
+    assert_eq!(bytes(&disk, 512, 8), [0; 8], "no table in smaller sectors is left");
+    assert_eq!(bytes(&disk, DISK - 4096, 8), b"EFI PART");
+    let other = bench.install_with(&disk, 520, |_| true).await.expect_err("no such sectors");
+    assert!(other.cause.contains("sectors of 520 bytes"), "{other:?}");
+}
+
+#[tokio::test]
+async fn no_two_disks_have_a_guid_in_common() {
+    let bench = Bench::new();
+    let mut seen = std::collections::BTreeSet::new();
+    for _ in 0..2 {
+        let disk = bench.disk();
+        bench.install(&disk, |_| true).await.expect("installed");
+        let gpt = gptman::GPT::read_from(&mut File::open(&disk).expect("a disk"), 512).expect("a table");
+        assert!(seen.insert(gpt.header.disk_guid));
+        let used = gpt.iter().filter(|(_, entry)| entry.is_used());
+        assert!(used.map(|(_, entry)| entry.unique_partition_guid).all(|guid| seen.insert(guid)));
+    }
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 pub mod check;
 mod chunks;
 pub mod device;
+mod efi;
 pub mod install;
 mod table;
 pub mod wipe;
@@ -39,6 +40,10 @@ pub enum DiskError {
     Manifest(String),
     #[error("{path} has {have} bytes; the release needs at least {need}")]
     TooSmall { path: PathBuf, have: u64, need: u64 },
+    #[error("{path} has sectors of {sector} bytes, which the release's system cannot be installed on")]
+    Sector { path: PathBuf, sector: u64 },
+    #[error("making the EFI system partition for the sectors of {path}")]
+    Efi { path: PathBuf, source: io::Error },
     #[error("the partition table")]
     Table(#[from] gptman::Error),
     #[error("the config slot")]
@@ -60,6 +65,7 @@ impl DiskError {
                 Some("the virtual medium was read wrongly: check the link between BMC and engine")
             }
             Self::Verify { .. } => Some("the disk does not keep what it is given: replace it"),
+            Self::Sector { .. } => Some("set the disk to sectors of 512 or 4096 bytes, or choose another one"),
             Self::TooSmall { .. } => Some("choose a larger disk with rootDeviceHints"),
             _ => None,
         }

@@ -1,7 +1,8 @@
-//! The installed disk's partition table: the image's own, with a GUID of this disk, its backup at the disk's end and
-//! a partition `var` over the rest. Computed in memory; nothing here touches the disk.
+//! The installed disk's partition table: the image's own in the sectors of the disk, with GUIDs of this disk, its
+//! backup at the disk's end and a partition `var` over the rest. Computed in memory; nothing here touches the disk.
 
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::Path;
 
 use ashlar_model::slot;
 use gptman::{GPT, GPTPartitionEntry};
@@ -9,14 +10,18 @@ use uuid::Uuid;
 
 use super::{DiskError, MIB};
 
-const SECTOR: u64 = 512;
+/// Of the image's table, in bytes.
+const IMAGE_SECTOR: u64 = 512;
+/// The protective MBR's boot code (UEFI specification, 5.2.1).
+const BOOT_CODE: std::ops::Range<usize> = 0..440;
 /// "Linux filesystem data".
 const VAR_TYPE: Uuid = Uuid::from_u128(0x0fc63daf_8483_4772_8e79_3d69d8477de4);
+const EFI_TYPE: Uuid = Uuid::from_u128(0xc12a7328_f81f_11d2_ba4b_00a0c93ec93b);
 const VAR_NAME: &str = "var";
 /// Less than this holds no container images.
 pub const VAR_MINIMUM: u64 = 1024 * MIB;
-/// Header and partition array of the backup.
-const BACKUP: u64 = 33 * SECTOR;
+/// 128 entries of 128 bytes (UEFI specification, 5.3.2).
+const PARTITION_ARRAY: u64 = 16 << 10;
 
 /// Bytes from the start of the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,60 +38,72 @@ pub struct Table {
     pub tail_start: u64,
     pub var: Range,
     pub slot: Range,
+    /// The EFI system partition, when the image has one.
+    pub efi: Option<Range>,
 }
 
-/// `first` is the image's first MiB, `disk_size` in bytes.
-pub fn build(first: &[u8], disk_size: u64, path: &std::path::Path) -> Result<Table, DiskError> {
-    let mut ends = Ends::new(first.to_vec(), disk_size);
-    let mut gpt = GPT::read_from(&mut ends, SECTOR)?;
-    let used_end =
-        gpt.iter().filter(|(_, entry)| entry.is_used()).map(|(_, entry)| entry.ending_lba + 1).max();
-    let var = var_range(used_end.unwrap_or(0) * SECTOR, disk_size);
+/// `first` is the image's first MiB; `disk_size` and `sector` of the disk, in bytes.
+pub fn build(first: &[u8], disk_size: u64, sector: u64, path: &Path) -> Result<Table, DiskError> {
+    if sector < IMAGE_SECTOR || !MIB.is_multiple_of(sector) {
+        return Err(DiskError::Sector { path: path.to_owned(), sector });
+    }
+    let image = GPT::read_from(&mut Ends::new(first.to_vec(), disk_size, IMAGE_SECTOR), IMAGE_SECTOR)?;
+    let used: Vec<(u32, &GPTPartitionEntry)> = image.iter().filter(|(_, entry)| entry.is_used()).collect();
+    let used_end = used.iter().map(|(_, entry)| (entry.ending_lba + 1) * IMAGE_SECTOR).max().unwrap_or(0);
+    let var = var_range(used_end, disk_size, sector);
     let need = var.start + VAR_MINIMUM + MIB;
     if disk_size < need {
         return Err(DiskError::TooSmall { path: path.to_owned(), have: disk_size, need });
     }
-    gpt.header.update_from(&mut ends, SECTOR)?;
-    gpt.header.disk_guid = Uuid::new_v4().to_bytes_le();
-    let number =
-        gpt.iter().filter(|(_, entry)| entry.is_used()).map(|(number, _)| number).max().unwrap_or(0) + 1;
-    gpt[number] = GPTPartitionEntry {
-        partition_type_guid: VAR_TYPE.to_bytes_le(),
-        unique_partition_guid: Uuid::new_v4().to_bytes_le(),
-        starting_lba: var.start / SECTOR,
-        ending_lba: (var.start + var.size) / SECTOR - 1,
-        attribute_bits: 0,
-        partition_name: VAR_NAME.into(),
-    };
-    let slot = slot_range(&gpt)?;
+    let mut head = vec![0; first.len()];
+    head[BOOT_CODE].copy_from_slice(&first[BOOT_CODE]);
+    let mut ends = Ends::new(head, disk_size, sector);
+    GPT::write_protective_mbr_into(&mut ends, sector)?;
+    let mut gpt = GPT::new_from(&mut ends, sector, random())?;
+    let (mut last, mut slot, mut efi) = (0, None, None);
+    for (number, entry) in used {
+        let range =
+            Range { start: entry.starting_lba * IMAGE_SECTOR, size: entry.size()? * IMAGE_SECTOR };
+        match Uuid::from_bytes_le(entry.partition_type_guid) {
+            kind if Uuid::parse_str(slot::PARTITION_TYPE) == Ok(kind) => slot = Some(range),
+            EFI_TYPE => efi = Some(range),
+            _ => {}
+        }
+        gpt[number] = partition(entry.partition_type_guid, range, entry.partition_name.as_str(), sector);
+        gpt[number].attribute_bits = entry.attribute_bits;
+        last = last.max(number);
+    }
+    gpt[last + 1] = partition(VAR_TYPE.to_bytes_le(), var, VAR_NAME, sector);
     gpt.write_into(&mut ends)?;
-    protect(&mut ends.head, disk_size);
-    Ok(Table { tail_start: ends.tail_start(), head: ends.head, tail: ends.tail, var, slot })
+    let slot = slot.ok_or_else(|| DiskError::Manifest("the image has no config slot".into()))?;
+    Ok(Table { tail_start: ends.tail_start(), head: ends.head, tail: ends.tail, var, slot, efi })
+}
+
+fn partition(kind: [u8; 16], range: Range, name: &str, sector: u64) -> GPTPartitionEntry {
+    GPTPartitionEntry {
+        partition_type_guid: kind,
+        unique_partition_guid: random(),
+        starting_lba: range.start / sector,
+        ending_lba: (range.start + range.size) / sector - 1,
+        attribute_bits: 0,
+        partition_name: name.into(),
+    }
+}
+
+fn random() -> [u8; 16] {
+    Uuid::new_v4().to_bytes_le()
 }
 
 /// Whole MiBs, with room for the backup table behind it.
-fn var_range(after: u64, disk_size: u64) -> Range {
+fn var_range(after: u64, disk_size: u64, sector: u64) -> Range {
     let start = after.next_multiple_of(MIB);
-    let end = disk_size.saturating_sub(BACKUP) / MIB * MIB;
+    let end = disk_size.saturating_sub(backup(sector)) / MIB * MIB;
     Range { start, size: end.saturating_sub(start) }
 }
 
-fn slot_range(gpt: &GPT) -> Result<Range, DiskError> {
-    let guid =
-        Uuid::parse_str(slot::PARTITION_TYPE).map_err(|error| DiskError::Manifest(error.to_string()))?;
-    let entry = gpt.iter().find(|(_, entry)| entry.partition_type_guid == guid.to_bytes_le());
-    let (_, entry) = entry.ok_or_else(|| DiskError::Manifest("the image has no config slot".into()))?;
-    Ok(Range { start: entry.starting_lba * SECTOR, size: entry.size()? * SECTOR })
-}
-
-/// The protective MBR's first entry spans the disk (UEFI specification, 5.2.3); boot code stays.
-fn protect(head: &mut [u8], disk_size: u64) {
-    const TYPE: usize = 446 + 4;
-    const SIZE: std::ops::Range<usize> = 446 + 12..446 + 16;
-    if head[TYPE] == 0xee {
-        let sectors = u32::try_from(disk_size / SECTOR - 1).unwrap_or(u32::MAX);
-        head[SIZE].copy_from_slice(&sectors.to_le_bytes());
-    }
+/// Bytes of the backup's header and partition array.
+fn backup(sector: u64) -> u64 {
+    sector + PARTITION_ARRAY.next_multiple_of(sector)
 }
 
 /// A disk of which only the first MiB and the place of the backup table exist.
@@ -98,18 +115,18 @@ struct Ends {
 }
 
 impl Ends {
-    fn new(head: Vec<u8>, length: u64) -> Self {
-        Self { head, tail: vec![0; BACKUP as usize], length: length / SECTOR * SECTOR, position: 0 }
+    fn new(head: Vec<u8>, length: u64, sector: u64) -> Self {
+        Self { head, tail: vec![0; backup(sector) as usize], length: length / sector * sector, position: 0 }
     }
 
     fn tail_start(&self) -> u64 {
-        self.length.saturating_sub(BACKUP)
+        self.length.saturating_sub(self.tail.len() as u64)
     }
 
     fn at_position(&mut self) -> &mut [u8] {
         let tail_start = self.tail_start();
         if self.position >= tail_start {
-            let at = (self.position - tail_start).min(BACKUP) as usize;
+            let at = (self.position - tail_start).min(self.tail.len() as u64) as usize;
             return &mut self.tail[at..];
         }
         let at = self.position.min(self.head.len() as u64) as usize;
