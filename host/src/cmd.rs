@@ -266,6 +266,7 @@ fn tail(text: &str) -> String {
 /// The Debian package that brings a program, for the hint of a missing one.
 const PACKAGES: &[(&[&str], &str)] = &[
     (&["systemd-nspawn"], "systemd-container"),
+    (&["swtpm"], "swtpm"),
     (&["losetup", "mount", "umount"], "mount"),
     (&["blkid", "nsenter", "unshare", "partx", "wipefs", "lsblk", "findmnt"], "util-linux"),
     (&["mke2fs", "mkfs.ext4", "resize2fs", "e2fsck", "dumpe2fs", "debugfs"], "e2fsprogs"),

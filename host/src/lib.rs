@@ -4,6 +4,7 @@
 pub mod cgroup;
 pub mod cmd;
 pub mod device_filter;
+pub mod efi;
 pub mod filesystem;
 pub mod gpt;
 pub mod inventory;

@@ -68,8 +68,9 @@ pub enum Driver {
 pub struct Chassis {
     pub firmware: Firmware,
     pub drive: Drive,
-    /// Logical sectors of its disks, bytes.
-    pub sector: u32,
+    /// It has a TPM 2.0.
+    #[serde(default)]
+    pub tpm: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -116,6 +117,13 @@ pub struct DiskSpec {
     pub serial: String,
     pub model: String,
     pub rotational: bool,
+    /// Logical, in bytes; only an emulated server can have others than 512.
+    #[serde(default = "usual_sector")]
+    pub sector: u32,
+}
+
+fn usual_sector() -> u32 {
+    512
 }
 
 impl Network {
@@ -176,16 +184,25 @@ impl RackSpec {
         self
     }
 
-    /// The same rack with some servers in QEMU; they get what an emulated computer can use.
+    /// The same rack with some servers in QEMU; they get what an emulated computer can use. `sectors`: of their disks,
+    /// in order, the last for all that follow.
     ///
     /// # Errors
     /// The rack has no server of such a name.
-    pub fn with_emulated(mut self, servers: &[String], chassis: Chassis) -> Result<Self, Error> {
+    pub fn with_emulated(
+        mut self,
+        servers: &[String],
+        chassis: Chassis,
+        sectors: &[u32],
+    ) -> Result<Self, Error> {
         for name in servers {
             let server = self.servers.iter_mut().find(|server| server.name == *name);
             let server = server.ok_or_else(|| Error::NoServer { name: name.clone() })?;
             server.driver = Driver::Qemu(chassis);
             (server.cpus, server.memory_mib) = (EMULATED_CPUS, EMULATED_MEMORY_MIB);
+            for (number, disk) in server.disks.iter_mut().enumerate() {
+                disk.sector = *sectors.get(number).or(sectors.last()).unwrap_or(&usual_sector());
+            }
         }
         Ok(self)
     }
@@ -223,6 +240,7 @@ fn server_spec(name: &str, role: Role, machine: Ipv4Addr, bmc: Ipv4Addr) -> Serv
             serial: format!("ASHLAR-{host:04}"),
             model: "Ashlar Lab Disk".into(),
             rotational: false,
+            sector: usual_sector(),
         }],
         mac: format!("52:54:00:a5:00:{host:02x}"),
         machine_address: machine,

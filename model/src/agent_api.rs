@@ -60,6 +60,9 @@ pub struct InstallTask {
     pub disk_size_bytes: u64,
     /// Whether a disk with data may be overwritten.
     pub wipe_consent: bool,
+    /// Other disks, as (name, serial, size), that hold an Ashlar system: made blank before anything is written.
+    #[serde(default)]
+    pub old_systems: Vec<(String, Option<String>, u64)>,
     /// Goes into the config slot; the agent adds its own identity.
     pub ignition: serde_json::Value,
     /// Trusted by the first-boot runtime for its fetches.

@@ -43,6 +43,12 @@ pub struct Disk {
     /// Signatures found on the disk and its partitions, in words ("GPT with 5 partitions", "ext4 `data`").
     /// Empty means blank.
     pub contents: Vec<String>,
+    /// Further names of the same disk: other paths to one logical unit.
+    #[serde(default)]
+    pub paths: Vec<String>,
+    /// It has the partitions of an installed Ashlar system, whatever state that is in.
+    #[serde(default)]
+    pub has_system: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]

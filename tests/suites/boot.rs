@@ -1,6 +1,7 @@
 //! The boot chain: a worker in QEMU joins a cluster whose other servers are containers. Its firmware checks
 //! signatures, its boot loader, kernel and initramfs are those of the release; all of it emulated, hence slow. A machine
-//! config gives it kernel arguments, a mirror (md) and an encrypted volume (LUKS), which need that kernel.
+//! config gives it kernel arguments, a mirror (md) and encrypted volumes (LUKS, one of them opened by its TPM), which
+//! need that kernel.
 //!
 //! `cargo test --package ashlar-tests --test boot` (root; a release must be built: `ashlar release build`).
 
@@ -21,16 +22,18 @@ const BOOT: Duration = Duration::from_secs(10 * 60);
 
 fn main() -> ExitCode {
     let mut runner = Runner::new("boot");
-    let (mut rack, mut secure) = (None, false);
+    let (mut rack, mut secure, mut uefi) = (None, false, false);
     runner.foundation("a rack comes up whose worker is emulated", || {
         let (firmware, drive) = (choice("ASHLAR_FIRMWARE", "uefi-secure-boot"), choice("ASHLAR_DRIVE", "cd"));
-        println!("firmware {firmware}, medium as {drive}");
-        let emulation = ["--emulate", WORKER, "--firmware", &firmware, "--drive", &drive];
-        let up = Rack::up("boot", &[&["--workers", "1", "--disks", "4"], &emulation[..]].concat())?;
+        let sectors = choice("ASHLAR_SECTORS", "512,4096");
+        println!("firmware {firmware}, medium as {drive}, disks with sectors of {sectors} bytes");
+        let emulation = ["--emulate", WORKER, "--firmware", &firmware, "--drive", &drive, "--tpm"];
+        let disks = ["--workers", "1", "--disks", "5", "--sectors", &sectors];
+        let up = Rack::up("boot", &[&disks[..], &emulation[..]].concat())?;
         let folder = up.directory.join("machine-configs");
         std::fs::create_dir_all(&folder)?;
         std::fs::write(folder.join("disks.yaml"), DISKS)?;
-        secure = firmware == "uefi-secure-boot";
+        (secure, uefi) = (firmware == "uefi-secure-boot", firmware != "bios");
         rack = Some(up);
         Ok(())
     });
@@ -38,6 +41,9 @@ fn main() -> ExitCode {
     installs(&mut runner, &rack);
     if secure {
         secure_boot(&mut runner, &rack);
+    }
+    if uefi {
+        firmware(&mut runner, &rack);
     }
     disks(&mut runner, &rack);
     starts_again(&mut runner, &rack);
@@ -92,6 +98,22 @@ fn secure_boot(runner: &mut Runner, rack: &Rack) {
     });
 }
 
+fn firmware(runner: &mut Runner, rack: &Rack) {
+    runner.fact("the firmware's boot order has the installed disk", || {
+        let entries = rack.ssh(WORKER, "sudo efibootmgr --verbose")?;
+        let disk = rack.ssh(WORKER, "sudo blkid --match-tag PARTUUID --output value /dev/vda2")?;
+        let ours = entries.lines().find(|line| line.contains("* Ashlar\t")).context("no entry")?;
+        ensure!(ours.to_lowercase().contains(disk.trim()), "the partition is {disk}, the entries\n{entries}");
+        Ok(())
+    });
+    runner.fact("the TPM's event log can be read", || {
+        let read = "sudo cat /sys/kernel/security/tpm0/binary_bios_measurements | wc --bytes";
+        let bytes: u64 = rack.ssh(WORKER, read)?.trim().parse()?;
+        ensure!(bytes > 4096, "the log has {bytes} bytes");
+        Ok(())
+    });
+}
+
 fn disks(runner: &mut Runner, rack: &Rack) {
     runner.fact("GRUB counted the boots, and the system was found good", || {
         let said = rack.ssh(WORKER, "journalctl --no-pager -u ashlar-agent -g \"this system is good\"")?;
@@ -105,19 +127,23 @@ fn disks(runner: &mut Runner, rack: &Rack) {
         Ok(())
     });
     runner.fact("the mirror and the encrypted volume hold what the machine config says", || holds_data(rack));
-    runner.fact("the mirror has two halves, the volume is LUKS 2 with the cipher in between", || {
+    runner.fact("the mirror has two halves, the volumes are LUKS 2, one bound to the TPM", || {
         let arrays = rack.ssh(WORKER, "cat /proc/mdstat")?;
         ensure!(arrays.contains("raid1") && arrays.contains("[2/2]"), "{arrays}");
         let volume = rack.ssh(WORKER, "cryptsetup status vault")?;
         ensure!(volume.contains("LUKS2") && volume.contains("aes"), "{volume}");
+        let bound = rack.ssh(WORKER, "sudo clevis luks list -d /dev/vde")?;
+        ensure!(bound.contains("tpm2"), "bound to {bound}");
         Ok(())
     });
 }
 
 fn holds_data(rack: &Rack) -> anyhow::Result<()> {
-    for (path, kind, text) in
-        [("/var/srv/mirror", "xfs", "on the mirror"), ("/var/srv/vault", "ext4", "in the vault")]
-    {
+    for (path, kind, text) in [
+        ("/var/srv/mirror", "xfs", "on the mirror"),
+        ("/var/srv/vault", "ext4", "in the vault"),
+        ("/var/srv/sealed", "ext4", "opened by the TPM"),
+    ] {
         let mounted = rack.ssh(WORKER, &format!("findmnt -n -o FSTYPE {path}"))?;
         ensure!(mounted.trim() == kind, "{path} is {mounted}");
         let found = rack.ssh(WORKER, &format!("cat {path}/hello"))?;

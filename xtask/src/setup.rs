@@ -34,6 +34,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("ovmf", "UEFI of emulated servers"),
     ("qemu-system-x86", "emulated servers: firmware, boot loader and kernel are tested with them"),
     ("squashfs-tools", "the medium's root file system"),
+    ("swtpm", "TPMs of emulated servers"),
     ("systemd-container", "the lab's machines"),
     ("unzip", "unpacking the Go toolchain"),
     ("xorriso", "the medium"),

@@ -47,9 +47,15 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 
 /// The default run has Secure Boot with a CD; here is the rest.
 fn boot_chain(session: &Session) -> Result<()> {
-    for (firmware, drive) in [("uefi-secure-boot", "usb"), ("uefi", "cd"), ("bios", "cd"), ("bios", "usb")] {
+    for (firmware, drive, sectors) in [
+        ("uefi-secure-boot", "usb", "4096"),
+        ("uefi", "cd", "512"),
+        ("bios", "cd", "512"),
+        ("bios", "usb", "512"),
+    ] {
         let mut command = cargo(["test", "--package", "ashlar-tests", "--test", "boot"]);
         command.env("ASHLAR_FIRMWARE", firmware).env("ASHLAR_DRIVE", drive);
+        command.env("ASHLAR_SECTORS", sectors);
         session.run(&format!("Boot chain: {firmware}, medium as {drive}"), "10 minutes", &mut command)?;
     }
     Ok(())

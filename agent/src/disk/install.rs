@@ -8,14 +8,14 @@ use std::time::{Duration, Instant};
 
 use ashlar_host::cmd::Cmd;
 use ashlar_host::inventory::Machine;
-use ashlar_model::agent_api::{InstallTask, TaskResult};
+use ashlar_model::agent_api::{InstallTask, TaskResult, WipeTask};
 use ashlar_model::release::DiskImage;
 use ashlar_model::slot::{self, Slot, SlotSecret};
 
 use super::check::{self, Expected};
 use super::device::Device;
 use super::table::{self, Range, Table};
-use super::{DiskError, MIB, Report, chunks, efi, say, wipe};
+use super::{DiskError, MIB, Report, boot_order, chunks, efi, say, wipe};
 use crate::failure::Failure;
 
 /// The medium's files, and who the host is.
@@ -37,6 +37,7 @@ pub async fn run(
     let expected = Expected { disk: &task.disk, serial, size_bytes: task.disk_size_bytes };
     let disk = check::target(machine, &expected, task.wipe_consent).await?;
     let manifest = read_manifest(&source.manifest)?;
+    erase_old_systems(machine, task, report).await?;
     let slot = Slot {
         host: source.host,
         ignition: task.ignition.clone(),
@@ -52,8 +53,26 @@ pub async fn run(
         slot,
         verify: task.verify,
     };
-    install(Arc::new(job), report).await?;
+    let table = install(Arc::new(job), report).await?;
+    if let Some(efi) = table.efi {
+        boot_order::put_first(machine, Path::new(&disk.name), efi.number, report).await?;
+    }
     Ok(TaskResult::Installed { disk: disk.name, bytes, seconds: started.elapsed().as_secs_f64() })
+}
+
+async fn erase_old_systems(machine: &Machine, task: &InstallTask, report: &Report) -> Result<(), Failure> {
+    if task.old_systems.is_empty() {
+        return Ok(());
+    }
+    let erased = wipe::run(machine, &WipeTask { disks: task.old_systems.clone() }, report).await?;
+    match erased {
+        TaskResult::Wiped { left } if !left.is_empty() => {
+            let (disk, found) = &left[0];
+            let cause = format!("{disk} was erased and still has {}", found.join(", "));
+            Err(Failure::new("wipe", cause).hint("the disk does not keep what it is given: replace it"))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn read_manifest(path: &Path) -> Result<DiskImage, Failure> {
@@ -67,10 +86,10 @@ fn read_manifest(path: &Path) -> Result<DiskImage, Failure> {
 }
 
 /// The write path, on a disk or a file. What blocks runs on threads of its own: progress is told meanwhile.
-async fn install(job: Arc<Job>, report: &Report) -> Result<(), Failure> {
+async fn install(job: Arc<Job>, report: &Report) -> Result<Table, Failure> {
     let table = blocking(&job, report, write_image).await?;
     make_var(&job.disk, table.var, report).await?;
-    blocking(&job, report, move |job, report| finish(job, &table, report)).await
+    blocking(&job, report, move |job, report| finish(job, &table, report).map(|()| table)).await
 }
 
 struct Job {
@@ -132,7 +151,7 @@ fn write_ends(job: &Job, table: &Table, report: &Report) -> Result<(), DiskError
     if let Some(efi) = table.efi
         && job.sector != efi::IMAGE_SECTOR
     {
-        efi::remake(&device, efi, job.sector)?;
+        efi::remake(&device, efi.range, job.sector)?;
     }
     device.write(table.slot.start, &slot::encode(&job.slot)?)?;
     device.write(table.tail_start, &table.tail)?;

@@ -1,6 +1,7 @@
 //! Disks: checking the target, wiping, writing the image, the partition table. Everything works on the whole disk by
 //! offsets; no partition device is ever needed. A plain file works as well as a block device.
 
+mod boot_order;
 pub mod check;
 mod chunks;
 pub mod device;

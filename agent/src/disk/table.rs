@@ -39,7 +39,13 @@ pub struct Table {
     pub var: Range,
     pub slot: Range,
     /// The EFI system partition, when the image has one.
-    pub efi: Option<Range>,
+    pub efi: Option<Efi>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Efi {
+    pub number: u32,
+    pub range: Range,
 }
 
 /// `first` is the image's first MiB; `disk_size` and `sector` of the disk, in bytes.
@@ -66,7 +72,7 @@ pub fn build(first: &[u8], disk_size: u64, sector: u64, path: &Path) -> Result<T
             Range { start: entry.starting_lba * IMAGE_SECTOR, size: entry.size()? * IMAGE_SECTOR };
         match Uuid::from_bytes_le(entry.partition_type_guid) {
             kind if Uuid::parse_str(slot::PARTITION_TYPE) == Ok(kind) => slot = Some(range),
-            EFI_TYPE => efi = Some(range),
+            EFI_TYPE => efi = Some(Efi { number, range }),
             _ => {}
         }
         gpt[number] = partition(entry.partition_type_guid, range, entry.partition_name.as_str(), sector);

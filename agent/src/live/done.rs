@@ -62,6 +62,7 @@ mod tests {
             disk_serial: None,
             disk_size_bytes: 1,
             wipe_consent: true,
+            old_systems: Vec::new(),
             ignition: serde_json::Value::Null,
             server_ca_pem: String::new(),
             verify: false,

@@ -1,4 +1,4 @@
-//! Disks from `/sys/block`. What is on them is read by `contents`.
+//! Disks from `/sys/block`, each once, by however many paths it is reached. What is on them is read by `contents`.
 
 use std::path::{Path, PathBuf};
 
@@ -16,7 +16,21 @@ pub fn list(machine: &Machine) -> Vec<Disk> {
     let mut names: Vec<String> =
         entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
     names.sort();
-    names.iter().filter_map(|name| describe(machine, name)).collect()
+    once(names.iter().filter_map(|name| describe(machine, name)))
+}
+
+/// A logical unit that is reached by several paths is one disk: the World Wide Name says so. Without multipathing in
+/// the live system each path is written like a disk of its own.
+fn once(found: impl Iterator<Item = Disk>) -> Vec<Disk> {
+    let mut disks: Vec<Disk> = Vec::new();
+    for disk in found {
+        let same = |known: &&mut Disk| known.wwn.is_some() && known.wwn == disk.wwn;
+        match disks.iter_mut().find(same) {
+            Some(known) => known.paths.push(disk.name),
+            None => disks.push(disk),
+        }
+    }
+    disks
 }
 
 /// One disk by its kernel name (`vda`), when it is a disk and has a size.
@@ -47,6 +61,8 @@ pub fn describe(machine: &Machine, kernel_name: &str) -> Option<Disk> {
         removable: flag("removable"),
         read_only: flag("ro"),
         contents: Vec::new(),
+        paths: Vec::new(),
+        has_system: false,
         name,
     })
 }
@@ -219,6 +235,28 @@ mod tests {
         assert_eq!(disk.wwn.as_deref(), Some("0x5000c500a1b2c3d4"));
         assert_eq!(disk.hctl.as_deref(), Some("0:0:1:0"));
         assert_eq!(disk.links, ["/dev/disk/by-id/wwn-1"]);
+    }
+
+    #[test]
+    fn two_paths_to_one_unit_are_one_disk_and_namespaces_of_one_drive_are_two() {
+        let (_dir, machine) = machine(&[
+            ("sys/block/sda/size", "2048\n"),
+            ("sys/block/sda/device/wwid", "naa.5000c500a1b2c3d4\n"),
+            ("sys/block/sdb/size", "2048\n"),
+            ("sys/block/sdb/device/wwid", "naa.5000c500a1b2c3d4\n"),
+            ("sys/block/nvme0n1/size", "2048\n"),
+            ("sys/block/nvme0n1/device/serial", "S1\n"),
+            ("sys/block/nvme0n1/wwid", "eui.01\n"),
+            ("sys/block/nvme0n2/size", "2048\n"),
+            ("sys/block/nvme0n2/device/serial", "S1\n"),
+            ("sys/block/nvme0n2/wwid", "eui.02\n"),
+            ("sys/block/nvme0c0n1/size", "2048\n"),
+            ("sys/block/nvme0c0n1/hidden", "1\n"),
+        ]);
+        let disks = list(&machine);
+        let names: Vec<&str> = disks.iter().map(|disk| disk.name.as_str()).collect();
+        assert_eq!(names, ["/dev/nvme0n1", "/dev/nvme0n2", "/dev/sda"]);
+        assert_eq!(disks[2].paths, ["/dev/sdb"]);
     }
 
     #[test]

@@ -4,12 +4,13 @@
 use std::path::{Path, PathBuf};
 
 use ashlar_model::inventory::{Disk, Inventory};
+use ashlar_model::slot;
 
 pub mod contents;
 pub mod disks;
 pub mod interfaces;
 pub mod partitions;
-mod system;
+pub mod system;
 
 /// Where the machine's files are: `/`, or a folder in tests.
 #[derive(Debug, Clone)]
@@ -64,7 +65,9 @@ pub async fn read() -> Inventory {
 async fn disks_with_contents(machine: &Machine) -> Vec<Disk> {
     let mut disks = disks::list(machine);
     for disk in &mut disks {
-        disk.contents = contents::of(Path::new(&disk.name)).await;
+        let path = Path::new(&disk.name);
+        disk.contents = contents::of(path).await;
+        disk.has_system = partitions::read(path).iter().any(|one| one.type_guid == slot::PARTITION_TYPE);
     }
     disks
 }

@@ -39,7 +39,8 @@ pub(super) fn dmi(machine: &Machine) -> System {
     }
 }
 
-pub(super) async fn boot_mode(machine: &Machine) -> BootMode {
+/// How the machine was started.
+pub async fn boot_mode(machine: &Machine) -> BootMode {
     if Cmd::new("systemd-detect-virt").args(["--container", "--quiet"]).run().await.is_ok() {
         return BootMode::Container;
     }

@@ -65,9 +65,24 @@ pub struct Up {
     /// As what emulated servers see virtual media.
     #[arg(long, value_enum, default_value = "cd")]
     drive: DriveKind,
+    /// Logical sectors of the disks of emulated servers, in bytes (512 or 4096), disk by disk; the last one is for all
+    /// that follow.
+    #[arg(long, value_delimiter = ',', value_parser = sector, default_value = "512")]
+    sectors: Vec<u32>,
+    /// Give emulated servers a TPM 2.0.
+    #[arg(long)]
+    tpm: bool,
     /// End a rack of this name first: one that is up, or what a restarted computer left of it.
     #[arg(long)]
     fresh: bool,
+}
+
+fn sector(text: &str) -> Result<u32, String> {
+    match text {
+        "512" => Ok(512),
+        "4096" => Ok(4096),
+        _ => Err("disks have sectors of 512 or 4096 bytes".into()),
+    }
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -213,7 +228,7 @@ impl Up {
             Name { name: name.clone() }.down().await?;
         }
         let spec = RackSpec::standard(name, self.masters, self.workers).with_disks(self.disks);
-        let spec = spec.with_emulated(&self.emulate, self.chassis());
+        let spec = spec.with_emulated(&self.emulate, self.chassis(), &self.sectors);
         let spec = spec.failing(|| format!("describing rack `{name}`"))?;
         let status = ashlar_lab::up(&spec).await.failing(|| format!("starting rack `{name}`"))?;
         eprintln!("rack `{name}` is up: {} servers, all off", status.servers.len());
@@ -232,7 +247,7 @@ impl Up {
             DriveKind::Cd => Drive::Cd,
             DriveKind::Usb => Drive::Usb,
         };
-        Chassis { firmware, drive, sector: 512 }
+        Chassis { firmware, drive, tpm: self.tpm }
     }
 }
 

@@ -30,8 +30,7 @@ pub fn take(engine: &Engine, handle: &Handle) -> Result<Task, Failure> {
         Purpose::Install => install(engine, handle, &disk)?,
         Purpose::Bootstrap => bootstrap(engine, handle, &disk)?,
         Purpose::Wipe => {
-            let disks = vec![(disk.name.clone(), disk.serial.clone(), disk.size_bytes)];
-            Task::Wipe(WipeTask { disks })
+            Task::Wipe(WipeTask { disks: vec![described(&disk)] })
         }
     };
     if matches!(record.state, State::Enrolled { .. }) {
@@ -40,11 +39,22 @@ pub fn take(engine: &Engine, handle: &Handle) -> Result<Task, Failure> {
             Purpose::Wipe => "wipe",
             Purpose::Install | Purpose::Bootstrap => "overwrite",
         };
-        let target = format!("{} (serial {})", disk.name, disk.serial.as_deref().unwrap_or("unknown"));
-        engine.events.emit(Some(handle.name()), What::Destructive { act: act.into(), target });
+        let target = |disk: &ChosenDisk| {
+            format!("{} (serial {})", disk.name, disk.serial.as_deref().unwrap_or("unknown"))
+        };
+        let tell = |act: &str, disk: &ChosenDisk| {
+            let what = What::Destructive { act: act.into(), target: target(disk) };
+            engine.events.emit(Some(handle.name()), what);
+        };
+        tell(act, &disk);
+        disk.old_systems.iter().for_each(|old| tell("erase the Ashlar system on", old));
         handle.apply(engine, &Input::TaskTaken(handle.purpose))?;
     }
     Ok(task)
+}
+
+fn described(disk: &ChosenDisk) -> (String, Option<String>, u64) {
+    (disk.name.clone(), disk.serial.clone(), disk.size_bytes)
 }
 
 /// No node's disk is touched before all masters' disks are decided: a wrong hint for the third must not cost the
@@ -81,6 +91,7 @@ fn install(engine: &Engine, handle: &Handle, disk: &ChosenDisk) -> Result<Task, 
         disk_serial: disk.serial.clone(),
         disk_size_bytes: disk.size_bytes,
         wipe_consent: consent(engine, handle),
+        old_systems: disk.old_systems.iter().map(described).collect(),
         ignition: first_config(
             &server.to_string(),
             handle.config.role.as_str(),

@@ -10,6 +10,7 @@ mod power_cut;
 mod qemu;
 mod qmp;
 pub mod stack;
+mod tpm;
 pub mod view;
 
 use std::sync::{Arc, OnceLock};

@@ -16,7 +16,7 @@ use super::boot::Place;
 use super::console::Console;
 use super::nspawn::End;
 use super::qmp::{Qmp, Stopped};
-use super::{Command, SHUTDOWN_LIMIT, Source, medium, power_goes};
+use super::{Command, SHUTDOWN_LIMIT, Source, medium, power_goes, tpm};
 use crate::network;
 use crate::rack;
 use crate::spec::{Chassis, Drive, Firmware};
@@ -40,6 +40,8 @@ pub enum Error {
     Start { source: cmd::Error },
     #[error("the emulator ended at once ({}): {log}", status.map_or("killed".into(), |status| status.to_string()))]
     Ended { status: Option<std::process::ExitStatus>, log: String },
+    #[error(transparent)]
+    Tpm(#[from] tpm::Error),
     #[error("talking to the emulator")]
     Talk { source: io::Error },
 }
@@ -83,6 +85,8 @@ struct Prepared {
     firmware: Option<[PathBuf; 2]>,
     socket: PathBuf,
     port: String,
+    /// Socket of the TPM.
+    tpm: Option<PathBuf>,
 }
 
 async fn prepare(
@@ -112,7 +116,8 @@ async fn prepare(
         }
         Source::Disk | Source::Network => None,
     };
-    Ok(Prepared { medium, firmware, socket: place.file("qmp.sock"), port: network::port(number) })
+    let tpm = if chassis.tpm { Some(tpm::start(place).await?) } else { None };
+    Ok(Prepared { medium, firmware, socket: place.file("qmp.sock"), port: network::port(number), tpm })
 }
 
 /// What firmware remembers outlives a power cut.
@@ -204,7 +209,7 @@ fn arguments(place: &Place<'_>, chassis: Chassis, source: &Source, prepared: &Pr
     for (number, disk) in server.disks.iter().enumerate() {
         let file = place.rack.disk(&server.name, number);
         add("-drive", format!("if=none,id=disk{number},format=raw,discard=unmap,file={}", file.display()));
-        let sector = chassis.sector;
+        let sector = disk.sector;
         let sectors = format!("logical_block_size={sector},physical_block_size={}", sector.max(4096));
         let boot = FIRST_DISK as usize + number;
         add(
@@ -227,6 +232,11 @@ fn arguments(place: &Place<'_>, chassis: Chassis, source: &Source, prepared: &Pr
     add("-netdev", format!("tap,id=machine,ifname={},script=no,downscript=no", prepared.port));
     let from_network = if *source == Source::Network { ",bootindex=0" } else { "" };
     add("-device", format!("virtio-net-pci,netdev=machine,mac={}{from_network}", server.mac));
+    if let Some(tpm) = &prepared.tpm {
+        add("-chardev", format!("socket,id=tpm,path={}", tpm.display()));
+        add("-tpmdev", "emulator,id=tpm,chardev=tpm".into());
+        add("-device", "tpm-tis,tpmdev=tpm".into());
+    }
     add("-device", "virtio-rng-pci".into());
     add("-device", "VGA".into());
     add(
