@@ -32,7 +32,7 @@ pub async fn forget(label: &str) -> Result<(), Error> {
 fn labelled(listed: &str, label: &str) -> Vec<String> {
     let number = |line: &str| {
         let (number, rest) = line.strip_prefix("Boot")?.split_at_checked(4)?;
-        let rest = rest.strip_prefix('*').unwrap_or(rest).strip_prefix(' ')?;
+        let rest = rest.strip_prefix("* ").or_else(|| rest.strip_prefix("  "))?;
         let own = rest.split('\t').next()? == label;
         (own && number.chars().all(|digit| digit.is_ascii_hexdigit())).then(|| number.to_owned())
     };

@@ -91,7 +91,7 @@ impl Bench {
         let (manifest, slot) = (self.manifest.clone(), example_slot());
         let job = Job { disk: disk.to_owned(), sector, image: self.image(), manifest, slot, verify: true };
         let report: Report = Arc::new(report);
-        install(Arc::new(job), &report).await
+        install(Arc::new(job), &report).await.map(drop)
     }
 }
 
