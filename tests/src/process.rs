@@ -1,6 +1,9 @@
 //! Commands with a deadline.
 
 use anyhow::{Context, bail, ensure};
+use std::fs::File;
+use std::io::Read;
+use std::ops::Range;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -46,6 +49,13 @@ pub fn kill_hard(child: &mut Child) -> anyhow::Result<()> {
 
 fn kill(pid: u32) {
     let _ = Command::new("kill").args(["-KILL", &pid.to_string()]).status();
+}
+
+/// A number in a range, another one in every run.
+pub fn random(range: Range<u64>) -> anyhow::Result<u64> {
+    let mut bytes = [0; 8];
+    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(range.start + u64::from_le_bytes(bytes) % (range.end - range.start))
 }
 
 /// Asks again until `ask` gives a value; the last refusal is the error at the deadline.

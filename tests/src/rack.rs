@@ -57,6 +57,13 @@ impl Rack {
         self.lab(&["ssh", server, "--", "sudo", "sh", "-c", &format!("'{line}'")])
     }
 
+    /// The same, running; what it says goes nowhere.
+    pub fn start_ssh(&self, server: &str, line: &str) -> anyhow::Result<Child> {
+        let mut command = self.lab_command(&["ssh", server, "--", "sudo", "sh", "-c", &format!("'{line}'")]);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command.spawn().context("starting ssh")
+    }
+
     /// Runs a program in the administrator's namespace.
     pub fn exec(&self, program: &[&str]) -> anyhow::Result<String> {
         process::run(&mut self.exec_command(program), 2 * MINUTE)

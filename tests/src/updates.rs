@@ -11,7 +11,7 @@ use crate::rack::Rack;
 use crate::runner::Runner;
 
 const BUILD: Duration = Duration::from_secs(300);
-const RESTART: Duration = Duration::from_secs(120);
+pub(crate) const RESTART: Duration = Duration::from_secs(120);
 /// Where the administrator serves releases.
 const ADDRESS: &str = "192.168.126.1:6182";
 const GOOD: &str = "9.0.1";
@@ -57,7 +57,7 @@ pub fn updates(runner: &mut Runner, rack: &Rack, node: &str, nodes: &[&str]) {
 }
 
 /// A release with `files` added.
-fn build(rack: &Rack, version: &str, files: &[(&str, &str)]) -> anyhow::Result<PathBuf> {
+pub(crate) fn build(rack: &Rack, version: &str, files: &[(&str, &str)]) -> anyhow::Result<PathBuf> {
     let add = rack.directory.join(format!("add-{version}"));
     for (path, text) in files {
         let path = add.join(path);
@@ -72,13 +72,22 @@ fn build(rack: &Rack, version: &str, files: &[(&str, &str)]) -> anyhow::Result<P
 }
 
 fn stage(rack: &Rack, node: &str, release: &Path) -> anyhow::Result<()> {
-    let mut server = serve(rack, release)?;
-    let staged = rack.ssh(node, &format!("ashlar node os stage http://{ADDRESS}"));
-    kill_hard(&mut server)?;
-    let said = staged?;
+    let said = serve_while(rack, release, |url| rack.ssh(node, &format!("ashlar node os stage {url}")))?;
     println!("{}", said.trim());
     ensure!(said.contains("is staged"), "said: {said}");
     Ok(())
+}
+
+/// Serves a release while `act` runs, which gets its URL.
+pub(crate) fn serve_while<T>(
+    rack: &Rack,
+    release: &Path,
+    act: impl FnOnce(&str) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    let mut server = serve(rack, release)?;
+    let done = act(&format!("http://{ADDRESS}"));
+    kill_hard(&mut server)?;
+    done
 }
 
 fn serve(rack: &Rack, release: &Path) -> anyhow::Result<Child> {
@@ -102,14 +111,24 @@ fn restart(rack: &Rack, node: &str) -> anyhow::Result<()> {
 }
 
 fn runs(rack: &Rack, node: &str, version: &str) -> anyhow::Result<()> {
-    let status: serde_json::Value = serde_json::from_str(&rack.ssh(node, "ashlar node os status --json")?)?;
-    let deployments = status["deployments"].as_array().context("deployments")?;
-    let running = deployments.iter().find(|one| one["booted"] == true).context("one that runs")?;
-    ensure!(running["version"] == version, "{} runs", running["version"]);
+    let running = running(rack, node)?;
+    ensure!(running == version, "{running} runs");
     Ok(())
 }
 
-fn says(rack: &Rack, node: &str, words: &str) -> anyhow::Result<()> {
+/// The version that a node runs.
+pub(crate) fn running(rack: &Rack, node: &str) -> anyhow::Result<String> {
+    let status = status(rack, node)?;
+    let deployments = status["deployments"].as_array().context("deployments")?;
+    let running = deployments.iter().find(|one| one["booted"] == true).context("one that runs")?;
+    Ok(running["version"].as_str().context("a version")?.to_owned())
+}
+
+pub(crate) fn status(rack: &Rack, node: &str) -> anyhow::Result<serde_json::Value> {
+    Ok(serde_json::from_str(&rack.ssh(node, "ashlar node os status --json")?)?)
+}
+
+pub(crate) fn says(rack: &Rack, node: &str, words: &str) -> anyhow::Result<()> {
     let said = rack.ssh(node, "ashlar node os status")?;
     ensure!(said.contains(words), "said: {said}");
     Ok(())

@@ -3,7 +3,6 @@
 //!
 //! `cargo test --package ashlar-tests --test faults` (root; a release must be built: `ashlar release build`).
 
-use std::io::Read;
 use std::ops::Range;
 use std::path::Path;
 use std::process::{Child, Command, ExitCode, Output};
@@ -11,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use ashlar_tests::configuration::Edited;
-use ashlar_tests::process::{kill_hard, run, wait};
+use ashlar_tests::process::{kill_hard, random, run, wait};
 use ashlar_tests::rack::Rack;
 use ashlar_tests::runner::Runner;
 
@@ -117,7 +116,7 @@ fn crashes(runner: &mut Runner, rack: &Rack) {
         })?;
         rack.power(victim, "cut")?;
         println!("power cut of {victim}: {}", states(rack)?);
-        runs_for(&mut running, moment(500..15_000)?)?;
+        runs_for(&mut running, Duration::from_millis(random(500..15_000)?))?;
         kill_hard(&mut running)?;
         println!("killed: {}", states(rack)?);
         Ok(())
@@ -132,7 +131,7 @@ fn crashes(runner: &mut Runner, rack: &Rack) {
 }
 
 fn killed(rack: &Rack, number: usize, milliseconds: Range<u64>) -> anyhow::Result<()> {
-    let moment = moment(milliseconds)?;
+    let moment = Duration::from_millis(random(milliseconds)?);
     let mut running = rack.start_ashlar(&CREATE, &format!("kill-{number}.log"))?;
     runs_for(&mut running, moment)?;
     kill_hard(&mut running)?;
@@ -221,12 +220,4 @@ fn states(rack: &Rack) -> anyhow::Result<String> {
         )
     };
     Ok(hosts.iter().map(state).collect::<Vec<_>>().join(", "))
-}
-
-/// Another one in every run.
-fn moment(milliseconds: Range<u64>) -> anyhow::Result<Duration> {
-    let mut bytes = [0; 8];
-    std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
-    let length = milliseconds.end - milliseconds.start;
-    Ok(Duration::from_millis(milliseconds.start + u64::from_le_bytes(bytes) % length))
 }

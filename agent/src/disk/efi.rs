@@ -36,7 +36,10 @@ fn with_sectors(old: Vec<u8>, sector: u64) -> io::Result<Vec<u8>> {
     Ok(new)
 }
 
-fn copy<A: Read + Write + Seek, B: Read + Write + Seek>(from: &Dir<'_, A>, to: &Dir<'_, B>) -> io::Result<()> {
+fn copy<A: Read + Write + Seek, B: Read + Write + Seek>(
+    from: &Dir<'_, A>,
+    to: &Dir<'_, B>,
+) -> io::Result<()> {
     for entry in from.iter() {
         let entry = entry?;
         let name = entry.file_name();

@@ -66,7 +66,9 @@ impl DiskError {
                 Some("the virtual medium was read wrongly: check the link between BMC and engine")
             }
             Self::Verify { .. } => Some("the disk does not keep what it is given: replace it"),
-            Self::Sector { .. } => Some("set the disk to sectors of 512 or 4096 bytes, or choose another one"),
+            Self::Sector { .. } => {
+                Some("set the disk to sectors of 512 or 4096 bytes, or choose another one")
+            }
             Self::TooSmall { .. } => Some("choose a larger disk with rootDeviceHints"),
             _ => None,
         }

@@ -68,8 +68,7 @@ pub fn build(first: &[u8], disk_size: u64, sector: u64, path: &Path) -> Result<T
     let mut gpt = GPT::new_from(&mut ends, sector, random())?;
     let (mut last, mut slot, mut efi) = (0, None, None);
     for (number, entry) in used {
-        let range =
-            Range { start: entry.starting_lba * IMAGE_SECTOR, size: entry.size()? * IMAGE_SECTOR };
+        let range = Range { start: entry.starting_lba * IMAGE_SECTOR, size: entry.size()? * IMAGE_SECTOR };
         match Uuid::from_bytes_le(entry.partition_type_guid) {
             kind if Uuid::parse_str(slot::PARTITION_TYPE) == Ok(kind) => slot = Some(range),
             EFI_TYPE => efi = Some(Efi { number, range }),

@@ -2,6 +2,9 @@
 
 mod boot;
 mod source;
+mod staged;
+
+use std::path::Path;
 
 use ashlar_host::ostree::{Deployment, Pulled, System};
 use clap::Subcommand;
@@ -61,6 +64,7 @@ fn stage(system: &System, source: &Source) -> anyhow::Result<()> {
         }
     })?;
     system.stage(&release.ostree_commit)?;
+    staged::remember(Path::new(staged::NOTE), &release.version, &release.ostree_commit)?;
     println!("{} is staged: it runs after the next restart (systemctl reboot)", release.version);
     Ok(())
 }
@@ -68,8 +72,10 @@ fn stage(system: &System, source: &Source) -> anyhow::Result<()> {
 fn show(system: &System, json: bool) -> anyhow::Result<()> {
     let deployments = system.deployments();
     let boot = boot::standing();
+    let lost = staged::lost(Path::new(staged::NOTE), &deployments);
     if json {
-        let text = serde_json::json!({"deployments": deployments, "boot": boot});
+        let lost = lost.map(|lost| serde_json::json!({"version": lost.version, "commit": lost.commit}));
+        let text = serde_json::json!({"deployments": deployments, "boot": boot, "lost": lost});
         println!("{}", serde_json::to_string_pretty(&text)?);
         return Ok(());
     }
@@ -83,6 +89,9 @@ fn show(system: &System, json: bool) -> anyhow::Result<()> {
         );
     }
     println!("\n{}", boot.words());
+    if let Some(lost) = lost {
+        println!("{}", lost.words());
+    }
     Ok(())
 }
 

@@ -113,14 +113,20 @@ pub fn find(wanted: &ChosenDisk, inventory: &Inventory) -> Result<ChosenDisk, Re
         }
         None => disk.name == wanted.name && disk.size_bytes == wanted.size_bytes,
     };
-    inventory.disks.iter().find(same).map(chosen).map(|found| ChosenDisk { old_systems: wanted.old_systems.clone(), ..found }).ok_or_else(|| Refusal {
-        cause: format!(
-            "the disk that was installed ({}, serial {}) is not in the machine any more",
-            wanted.name,
-            wanted.serial.as_deref().unwrap_or("unknown")
-        ),
-        hint: "put the disk back, or wipe it elsewhere".into(),
-    })
+    inventory
+        .disks
+        .iter()
+        .find(same)
+        .map(chosen)
+        .map(|found| ChosenDisk { old_systems: wanted.old_systems.clone(), ..found })
+        .ok_or_else(|| Refusal {
+            cause: format!(
+                "the disk that was installed ({}, serial {}) is not in the machine any more",
+                wanted.name,
+                wanted.serial.as_deref().unwrap_or("unknown")
+            ),
+            hint: "put the disk back, or wipe it elsewhere".into(),
+        })
 }
 
 fn chosen(disk: &Disk) -> ChosenDisk {
@@ -182,7 +188,10 @@ mod tests {
         let erased: Vec<&str> = chosen.old_systems.iter().map(|disk| disk.name.as_str()).collect();
         assert_eq!(erased, ["/dev/vdb"]);
         inventory.disks[1].has_system = false;
-        assert!(decide(&host, &inventory, &Consent::Nobody, false).is_ok(), "other data is none of our business");
+        assert!(
+            decide(&host, &inventory, &Consent::Nobody, false).is_ok(),
+            "other data is none of our business"
+        );
     }
 
     #[test]

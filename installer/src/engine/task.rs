@@ -29,9 +29,7 @@ pub fn take(engine: &Engine, handle: &Handle) -> Result<Task, Failure> {
     let task = match handle.purpose {
         Purpose::Install => install(engine, handle, &disk)?,
         Purpose::Bootstrap => bootstrap(engine, handle, &disk)?,
-        Purpose::Wipe => {
-            Task::Wipe(WipeTask { disks: vec![described(&disk)] })
-        }
+        Purpose::Wipe => Task::Wipe(WipeTask { disks: vec![described(&disk)] }),
     };
     if matches!(record.state, State::Enrolled { .. }) {
         handle.update(engine, |record| record.touched = true)?;
