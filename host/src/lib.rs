@@ -2,6 +2,7 @@
 //! One file per tool; nothing outside it (but `xtask`) starts a process.
 
 pub mod cgroup;
+pub mod clock;
 pub mod cmd;
 pub mod device_filter;
 pub mod efi;

@@ -37,7 +37,8 @@ impl Bench {
                 "disks": [{"device": bench.at("table"), "partitions": [{"number": 1, "label": "a", "sizeMiB": 8}, {"number": 2, "label": "b"}]}],
                 "filesystems": [{"device": bench.at("ext4"), "format": "ext4", "label": "data"}, {"device": bench.at("vfat"), "format": "vfat", "label": "EFI"}],
                 "files": files}});
-        let slot = Slot { host: "m".into(), ignition, server_ca_pem: String::new(), secret: None };
+        let slot =
+            Slot { host: "m".into(), ignition, server_ca_pem: String::new(), secret: None, issued_at: 0 };
         fs::write(bench.at("slot"), slot::encode(&slot).expect("it fits")).expect("a slot");
         bench
     }

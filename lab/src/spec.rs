@@ -71,6 +71,9 @@ pub struct Chassis {
     /// It has a TPM 2.0.
     #[serde(default)]
     pub tpm: bool,
+    /// Its clock says 1970 at every start.
+    #[serde(default)]
+    pub dead_battery: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -29,6 +29,9 @@ pub struct HostView {
     /// NetworkManager keyfiles to write before the network comes up: (file name, contents).
     #[serde(default)]
     pub network_keyfiles: Vec<(String, String)>,
+    /// When this was written, in seconds since 1970: the machine's clock is not before it. 0: not known.
+    #[serde(default)]
+    pub issued_at: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -22,6 +22,9 @@ pub struct Slot {
     pub server_ca_pem: String,
     /// `None` once wiped.
     pub secret: Option<SlotSecret>,
+    /// When this was written, in seconds since 1970: the machine's clock is not before it. 0: not known.
+    #[serde(default)]
+    pub issued_at: u64,
 }
 
 /// Proof of who the host is: the enrolment token and the key pair that it is bound to.
@@ -98,6 +101,7 @@ mod tests {
             ignition: serde_json::json!({"ignition": {"version": "3.5.0"}}),
             server_ca_pem: "PEM".into(),
             secret: None,
+            issued_at: 0,
         }
     }
 

@@ -1,7 +1,7 @@
 //! The boot chain: a worker in QEMU joins a cluster whose other servers are containers. Its firmware checks
 //! signatures, its boot loader, kernel and initramfs are those of the release; all of it emulated, hence slow. A machine
 //! config gives it kernel arguments, a mirror (md) and encrypted volumes (LUKS, one of them opened by its TPM), which
-//! need that kernel.
+//! need that kernel. The worker's clock says 1970 at every start.
 //!
 //! `cargo test --package ashlar-tests --test boot` (root; a release must be built: `ashlar release build`).
 
@@ -27,7 +27,8 @@ fn main() -> ExitCode {
         let (firmware, drive) = (choice("ASHLAR_FIRMWARE", "uefi-secure-boot"), choice("ASHLAR_DRIVE", "cd"));
         let sectors = choice("ASHLAR_SECTORS", "512,4096");
         println!("firmware {firmware}, medium as {drive}, disks with sectors of {sectors} bytes");
-        let emulation = ["--emulate", WORKER, "--firmware", &firmware, "--drive", &drive, "--tpm"];
+        let emulation =
+            ["--emulate", WORKER, "--firmware", &firmware, "--drive", &drive, "--tpm", "--dead-battery"];
         let disks = ["--workers", "1", "--disks", "5", "--sectors", &sectors];
         let up = Rack::up("boot", &[&disks[..], &emulation[..]].concat())?;
         let folder = up.directory.join("machine-configs");

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ashlar_host::clock;
 use ashlar_host::cmd::Cmd;
 use ashlar_host::inventory::Machine;
 use ashlar_model::agent_api::{InstallTask, TaskResult, WipeTask};
@@ -43,6 +44,7 @@ pub async fn run(
         ignition: task.ignition.clone(),
         server_ca_pem: task.server_ca_pem.clone(),
         secret: Some(source.secret),
+        issued_at: clock::now(),
     };
     let bytes = manifest.size;
     let job = Job {

@@ -116,6 +116,7 @@ fn example_slot() -> Slot {
         ignition: serde_json::json!({"ignition": {"version": "3.5.0"}}),
         server_ca_pem: "PEM".into(),
         secret: Some(secret),
+        issued_at: 0,
     }
 }
 

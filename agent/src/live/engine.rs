@@ -8,6 +8,7 @@ use ashlar_model::keys::KeyPair;
 use reqwest::{Method, StatusCode};
 use serde::Serialize;
 
+use super::engine_clock::EngineClock;
 use crate::backoff::Backoff;
 use crate::console::Console;
 use crate::failure::{Failure, chain};
@@ -25,6 +26,7 @@ pub struct Engine<'a> {
     token: String,
     enroll: Enroll,
     console: &'a Console,
+    clock: EngineClock,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +60,7 @@ impl<'a> Engine<'a> {
             token: view.token.clone(),
             enroll,
             console,
+            clock: EngineClock::default(),
         })
     }
 
@@ -205,6 +208,7 @@ impl<'a> Engine<'a> {
         };
         let status = response.status();
         if status.is_success() {
+            self.clock.adjust(response.headers());
             return response.json().await.map_err(|source| CallError::Nonsense { url, source });
         }
         let said = response.text().await.unwrap_or_default();

@@ -86,6 +86,7 @@ async fn an_engine_that_restarts_and_forgets_gets_the_result_after_a_new_enrolme
         engine_ca_pem: authority.certificate_pem.clone(),
         token: "token-1".into(),
         network_keyfiles: vec![],
+        issued_at: 0,
     };
     let identity = ashlar_pki::self_signed("master-1", &[], &[]).expect("an identity");
     let console = Console::default();

@@ -4,6 +4,7 @@
 mod bootstrap;
 mod done;
 mod engine;
+mod engine_clock;
 mod identity;
 mod network;
 mod work;
@@ -11,7 +12,7 @@ mod work;
 use std::path::Path;
 
 use anyhow::Context;
-use ashlar_host::inventory;
+use ashlar_host::{clock, inventory};
 use ashlar_model::agent_api::{Enroll, HostView, Task};
 use ashlar_model::release::Release;
 
@@ -23,6 +24,7 @@ const MEDIUM: &str = "/run/ashlar/medium";
 pub async fn run() -> anyhow::Result<()> {
     let view = read_view(Path::new(HOST_VIEW))?;
     let console = Console::new(&view.host, &view.cluster);
+    set_clock(view.issued_at);
     let identity = identity::load_or_make(&view.host)?;
     network::write_keyfiles(&view.network_keyfiles).await?;
     let addresses = network::wait_for_address(&console).await;
@@ -60,6 +62,15 @@ fn read_view(path: &Path) -> anyhow::Result<HostView> {
     );
     anyhow::ensure!(!view.engine_urls.is_empty(), "{} names no engine", path.display());
     Ok(view)
+}
+
+/// Before anything is made or checked that is valid for a time only.
+fn set_clock(not_before: u64) {
+    match clock::not_before(not_before) {
+        Ok(true) => tracing::warn!("this machine's clock was behind: it is set to when the medium was made"),
+        Ok(false) => {}
+        Err(error) => tracing::warn!(%error, "this machine's clock is behind and cannot be set"),
+    }
 }
 
 /// Containers share the kernel's boot id: one of our own per live system is unambiguous.

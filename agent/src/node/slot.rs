@@ -69,7 +69,13 @@ mod tests {
             private_key_pem: "K".repeat(500),
         };
         let ignition = serde_json::json!({"ignition": {"version": "3.5.0"}});
-        let slot = Slot { host: "m".into(), ignition, server_ca_pem: "P".into(), secret: Some(secret) };
+        let slot = Slot {
+            host: "m".into(),
+            ignition,
+            server_ca_pem: "P".into(),
+            secret: Some(secret),
+            issued_at: 0,
+        };
         file.write_all(&[7; 4096]).expect("what is before");
         file.write_all(&slot::encode(&slot).expect("it fits")).expect("the slot");
         file.as_file().set_len(4096 + SLOT_BYTES).expect("a size");

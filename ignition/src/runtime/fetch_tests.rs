@@ -111,6 +111,7 @@ fn the_configuration_server_is_told_of_a_failure_and_gets_no_secret_but_the_toke
             ignition: serde_json::json!({"ignition": {"version": "3.5.0", "config": {"merge": merge}}}),
             server_ca_pem: authority.pem(),
             secret: Some(secret),
+            issued_at: 0,
         };
         let machine = Machine::new("/".into(), "/none".into(), 0, |_| {});
         let failure = Failure::because("disks", "/dev/vdb", "it is in use", "name another device");

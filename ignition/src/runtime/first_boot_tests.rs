@@ -15,7 +15,7 @@ fn run(boot: &FirstBoot) -> Result<Outcome, Failure> {
 }
 
 fn slot(ignition: serde_json::Value) -> Slot {
-    Slot { host: "master-1".into(), ignition, server_ca_pem: String::new(), secret: None }
+    Slot { host: "master-1".into(), ignition, server_ca_pem: String::new(), secret: None, issued_at: 0 }
 }
 
 /// A directory with a sysroot and a slot at some offset of a disk file.

@@ -7,6 +7,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use ashlar_host::clock;
 use ashlar_model::slot::Slot;
 use serde_json::json;
 
@@ -70,6 +71,12 @@ pub fn find(machine: &Machine, boot: Option<&Path>) -> Result<Sources, Failure> 
         }
     };
     let slot = if machine.slot.exists() { read_slot(&machine.slot, machine.offset)? } else { None };
+    // With a dead battery the clock is years behind, and no server's certificate would be valid yet.
+    match clock::not_before(slot.as_ref().map_or(0, |slot| slot.issued_at)) {
+        Ok(true) => (machine.say)("the clock was behind: it is set to when this machine was installed"),
+        Ok(false) => {}
+        Err(error) => (machine.say)(&format!("the clock is behind and cannot be set: {error}")),
+    }
     let base = base(&machine.directories, argument(&line, "ignition.platform.id").unwrap_or(PLATFORM))?;
     Ok(Sources { user: user(machine, &line, boot, slot.as_ref())?, base, slot })
 }

@@ -72,6 +72,9 @@ pub struct Up {
     /// Give emulated servers a TPM 2.0.
     #[arg(long)]
     tpm: bool,
+    /// The clock of emulated servers says 1970 at every start.
+    #[arg(long)]
+    dead_battery: bool,
     /// End a rack of this name first: one that is up, or what a restarted computer left of it.
     #[arg(long)]
     fresh: bool,
@@ -247,7 +250,7 @@ impl Up {
             DriveKind::Cd => Drive::Cd,
             DriveKind::Usb => Drive::Usb,
         };
-        Chassis { firmware, drive, tpm: self.tpm }
+        Chassis { firmware, drive, tpm: self.tpm, dead_battery: self.dead_battery }
     }
 }
 

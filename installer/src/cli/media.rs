@@ -165,6 +165,7 @@ impl Customize {
             engine_ca_pem: String::new(),
             token: String::new(),
             network_keyfiles: Vec::new(),
+            issued_at: 0,
         });
         for path in &self.network_keyfiles {
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();

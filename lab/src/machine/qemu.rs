@@ -197,6 +197,9 @@ fn arguments(place: &Place<'_>, chassis: Chassis, source: &Source, prepared: &Pr
     add("-cpu", "max".into());
     add("-smp", server.cpus.to_string());
     add("-m", server.memory_mib.to_string());
+    if chassis.dead_battery {
+        add("-rtc", "base=1970-01-01T00:00:00".into());
+    }
     add("-uuid", server.uuid.clone());
     add("-smbios", format!("type=1,manufacturer=Ashlar,product=Ashlar Lab Server,serial={}", server.serial));
     if let Some([code, variables]) = &prepared.firmware {

@@ -128,6 +128,7 @@ pub fn offer(engine: &Engine, handle: &Handle) -> Result<Vec<String>, Failure> {
         engine_ca_pem: engine.keys()?.install_ca.certificate_pem.clone(),
         token: secrets.token,
         network_keyfiles: network_keyfiles(&handle.config)?,
+        issued_at: jiff::Timestamp::now().as_second().cast_unsigned(),
     };
     let view = serde_json::to_vec(&view).failing(|| format!("describing {name} for its medium"))?;
     served.media.offer(name, &secrets.media, &view).failing(|| format!("making the medium of {name}"))?;
