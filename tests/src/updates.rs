@@ -21,8 +21,20 @@ const BROKEN_KUBELET: &str = "[Service]\nExecStart=\nExecStart=/bin/false\n";
 
 /// `node` must be Ready, and is in the end; the cluster can do without it meanwhile.
 pub fn updates(runner: &mut Runner, rack: &Rack, node: &str, nodes: &[&str]) {
+    let added = [("usr/share/added", "by the next release\n")];
+    runner.fact("a system whose kernel has no room in /boot is refused before anything is staged", || {
+        let release = build(rack, GOOD, &added)?;
+        rack.ssh(node, "fallocate -l $(($(stat -f -c %a*%S /boot) - 33554432)) /boot/filler")?;
+        let refused = stage(rack, node, &release);
+        rack.ssh(node, "rm /boot/filler")?;
+        let said = format!("{:#}", refused.err().context("it was staged")?);
+        ensure!(said.contains("/boot has") && said.contains("MiB free"), "said: {said}");
+        let status = status(rack, node)?;
+        ensure!(status["deployments"].as_array().is_some_and(|all| all.len() == 1), "{status}");
+        Ok(())
+    });
     runner.fact("a node takes the system of the next release, by what differs", || {
-        let release = build(rack, GOOD, &[("usr/share/added", "by the next release\n")])?;
+        let release = build(rack, GOOD, &added)?;
         stage(rack, node, &release)?;
         restart(rack, node)?;
         wait("the node to run the next release", RESTART, || runs(rack, node, GOOD))?;

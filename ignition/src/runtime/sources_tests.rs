@@ -34,8 +34,13 @@ fn the_kernel_argument_comes_before_user_ign_before_the_boot_partition_before_th
     let machine = machine(at);
     let found = || find(&machine, Some(&boot)).expect("readable").user.map(|(origin, _)| origin);
     assert_eq!(found(), None);
-    let slot =
-        Slot { host: "h".into(), ignition: config("/slot"), server_ca_pem: String::new(), secret: None };
+    let slot = Slot {
+        host: "h".into(),
+        ignition: config("/slot"),
+        server_ca_pem: String::new(),
+        secret: None,
+        issued_at: 0,
+    };
     fs::write(&machine.slot, slot::encode(&slot).expect("it fits")).expect("a file");
     assert_eq!(found(), Some(Origin::ConfigSlot));
     write(at, "boot/ignition/config.ign", &config("/boot").to_string());

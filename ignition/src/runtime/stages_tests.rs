@@ -40,7 +40,7 @@ impl Bench {
     }
 
     fn slot(&self, ignition: Value, secret: Option<SlotSecret>) {
-        let slot = Slot { host: "m".into(), ignition, server_ca_pem: String::new(), secret };
+        let slot = Slot { host: "m".into(), ignition, server_ca_pem: String::new(), secret, issued_at: 0 };
         fs::write(&self.machine.slot, slot::encode(&slot).expect("it fits")).expect("a file");
     }
 
