@@ -11,7 +11,9 @@ use crate::rack::Rack;
 use crate::runner::Runner;
 
 const BUILD: Duration = Duration::from_secs(300);
-pub(crate) const RESTART: Duration = Duration::from_secs(120);
+/// For a container to start; a server in QEMU takes longer.
+pub const RESTART: Duration = Duration::from_secs(120);
+const SERVED: Duration = Duration::from_secs(30);
 /// Where the administrator serves releases.
 const ADDRESS: &str = "192.168.126.1:6182";
 const GOOD: &str = "9.0.1";
@@ -20,7 +22,7 @@ const BROKEN: &str = "9.0.2";
 const BROKEN_KUBELET: &str = "[Service]\nExecStart=\nExecStart=/bin/false\n";
 
 /// `node` must be Ready, and is in the end; the cluster can do without it meanwhile.
-pub fn updates(runner: &mut Runner, rack: &Rack, node: &str, nodes: &[&str]) {
+pub fn updates(runner: &mut Runner, rack: &Rack, node: &str, nodes: &[&str], patience: Duration) {
     let added = [("usr/share/added", "by the next release\n")];
     runner.fact("a system whose kernel has no room in /boot is refused before anything is staged", || {
         let release = build(rack, GOOD, &added)?;
@@ -37,13 +39,13 @@ pub fn updates(runner: &mut Runner, rack: &Rack, node: &str, nodes: &[&str]) {
         let release = build(rack, GOOD, &added)?;
         stage(rack, node, &release)?;
         restart(rack, node)?;
-        wait("the node to run the next release", RESTART, || runs(rack, node, GOOD))?;
+        wait("the node to run the next release", patience, || runs(rack, node, GOOD))?;
         ensure!(rack.ssh(node, "cat /usr/share/added")?.trim() == "by the next release");
         // Once in the repository, once in each system: a file that did not change is there once.
         let links: u32 = rack.ssh(node, "stat -c %h /usr/bin/bash")?.trim().parse()?;
         ensure!(links >= 3, "the systems do not share their files: {links} links");
-        wait("the next release to be found good", RESTART, || says(rack, node, "was found good"))?;
-        wait("the nodes to be Ready", RESTART, || rack.expect_ready(nodes))
+        wait("the next release to be found good", patience, || says(rack, node, "was found good"))?;
+        wait("the nodes to be Ready", patience, || rack.expect_ready(nodes))
     });
     runner.fact("a system that does not come up is left after three boots", || {
         let broken = [("usr/lib/systemd/system/kubelet.service.d/99-broken.conf", BROKEN_KUBELET)];
@@ -51,20 +53,20 @@ pub fn updates(runner: &mut Runner, rack: &Rack, node: &str, nodes: &[&str]) {
         stage(rack, node, &release)?;
         restart(rack, node)?;
         for _ in 0..3 {
-            wait("the node to run the broken release", RESTART, || runs(rack, node, BROKEN))?;
+            wait("the node to run the broken release", patience, || runs(rack, node, BROKEN))?;
             rack.power(node, "reset")?;
         }
-        wait("the node to run the release before", RESTART, || runs(rack, node, GOOD))?;
+        wait("the node to run the release before", patience, || runs(rack, node, GOOD))?;
         says(rack, node, "not found good: the one after it is booted")?;
         says(rack, node, "was left")?;
-        wait("the nodes to be Ready", RESTART, || rack.expect_ready(nodes))
+        wait("the nodes to be Ready", patience, || rack.expect_ready(nodes))
     });
     runner.fact("the operator makes the system before the first for good", || {
         rack.ssh(node, "ashlar node os rollback")?;
         restart(rack, node)?;
-        wait("the node to run the good release", RESTART, || runs(rack, node, GOOD))?;
-        wait("it to be found good", RESTART, || says(rack, node, "was found good"))?;
-        wait("the nodes to be Ready", RESTART, || rack.expect_ready(nodes))
+        wait("the node to run the good release", patience, || runs(rack, node, GOOD))?;
+        wait("it to be found good", patience, || says(rack, node, "was found good"))?;
+        wait("the nodes to be Ready", patience, || rack.expect_ready(nodes))
     });
 }
 
@@ -112,7 +114,7 @@ fn serve(rack: &Rack, release: &Path) -> anyhow::Result<Child> {
         .spawn()
         .context("starting the release's server")?;
     let url = format!("http://{ADDRESS}/release.json");
-    wait("the release to be served", RESTART, || rack.exec(&["curl", "-sf", "-o", "/dev/null", &url]))?;
+    wait("the release to be served", SERVED, || rack.exec(&["curl", "-sf", "-o", "/dev/null", &url]))?;
     Ok(server)
 }
 

@@ -12,6 +12,7 @@ use anyhow::{Context, ensure};
 use ashlar_tests::process::wait;
 use ashlar_tests::rack::Rack;
 use ashlar_tests::runner::Runner;
+use ashlar_tests::updates::updates;
 
 const NODES: [&str; 4] = ["master-1", "master-2", "master-3", "worker-1"];
 const DISKS: &str = include_str!("../manifests/worker-disks.yaml");
@@ -48,6 +49,9 @@ fn main() -> ExitCode {
     }
     disks(&mut runner, &rack);
     starts_again(&mut runner, &rack);
+    if choice("ASHLAR_UPDATES", "no") == "yes" {
+        updates(&mut runner, &rack, WORKER, &NODES, BOOT);
+    }
     let ended = rack.down();
     runner.fact("the rack ends", || ended);
     runner.end()

@@ -7,7 +7,7 @@ use ashlar_tests::power_cuts::power_cuts;
 use ashlar_tests::process::{kill_hard, wait};
 use ashlar_tests::rack::Rack;
 use ashlar_tests::runner::Runner;
-use ashlar_tests::updates::updates;
+use ashlar_tests::updates::{RESTART, updates};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -28,7 +28,7 @@ fn main() -> ExitCode {
     before(&mut runner, &rack);
     install(&mut runner, &rack);
     cluster(&mut runner, &rack);
-    updates(&mut runner, &rack, "master-1", &MASTERS);
+    updates(&mut runner, &rack, "master-1", &MASTERS, RESTART);
     power_cuts(&mut runner, &rack, "master-1", &MASTERS, ["9.0.1", "9.0.3"]);
     after(&mut runner, &rack);
     let ended = rack.down();
