@@ -8,6 +8,7 @@ use crate::machine_config::{NotRendered, Pools, for_host};
 use ashlar_model::agent_api::ErrorAnswer;
 use ashlar_model::bootstrap_api::{Cluster, FirstBootFailure, HostRecord, Role};
 use ashlar_model::keys::ClusterKeys;
+use ashlar_model::machine_config::RENDERED_PATH;
 use ashlar_model::node::{RenderError, Source, host_ignition};
 use ashlar_pki::Peer;
 use axum::extract::{Path, State};
@@ -44,6 +45,7 @@ pub fn app(server: Server) -> Router {
         .route("/healthz", get(async || "ok"))
         .route("/config/{role}", get(config))
         .route("/v1/first-boot-failure", post(first_boot_failure))
+        .route(&format!("{RENDERED_PATH}/{{name}}"), get(rendered))
         .with_state(server)
 }
 
@@ -104,8 +106,29 @@ fn answer(server: &Server, host: &HostRecord) -> Result<(String, String), NoAnsw
     let rendered = server.pools.rendered(host.role)?;
     let source =
         Source { cluster: &server.cluster, keys: &server.keys, bootstrap_url: server.bootstrap_url.clone() };
-    let own = host_ignition(&source, host, &rendered.name)?;
+    let own = host_ignition(&source, host, &rendered.applied())?;
     Ok((rendered.name.clone(), for_host(&rendered, &own).map_err(NoAnswer::Merge)?))
+}
+
+/// What a node that runs has in common with its pool, by name. It proves itself by the key that it enrolled with.
+async fn rendered(
+    State(server): State<Server>,
+    Extension(peer): Extension<Peer>,
+    Path(name): Path<String>,
+) -> Response {
+    let Some(host) = peer.key_sha256.as_deref().and_then(|key| server.directory.by_key(key)) else {
+        tracing::warn!(target: "audit", address = %peer.address, name, "a rendered config is refused");
+        return error(StatusCode::UNAUTHORIZED, "this node has not proven who it is".into(), None);
+    };
+    match server.pools.rendered(host.role) {
+        Ok(rendered) if rendered.name == name => Json(rendered.applied()).into_response(),
+        Ok(rendered) => error(
+            StatusCode::NOT_FOUND,
+            format!("the config of pool {} is {} now, not {name}", host.role.as_str(), rendered.name),
+            Some("ask for the one that the node shall have now".into()),
+        ),
+        Err(cause) => error(StatusCode::SERVICE_UNAVAILABLE, cause.to_string(), Some("ask again".into())),
+    }
 }
 
 async fn first_boot_failure(

@@ -5,8 +5,10 @@
 pub mod apply;
 pub mod config_server;
 pub mod directory;
+pub mod drain;
 pub mod first_boot;
 pub mod host_object;
+pub mod lease;
 pub mod machine_config;
 pub mod manifests;
 pub mod nodes;

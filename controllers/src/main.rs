@@ -1,8 +1,11 @@
 //! `ashlar-controllers`: what runs on the masters of an installed cluster.
 
 use anyhow::Context;
+use ashlar_controllers::lease::Holder;
 use ashlar_controllers::machine_config::{Pools, live, pool};
-use ashlar_controllers::{config_server, directory::Directory, first_boot, host_object, nodes, signing};
+use ashlar_controllers::{
+    config_server, directory::Directory, drain, first_boot, host_object, nodes, signing,
+};
 use ashlar_model::keys::ClusterKeys;
 use ashlar_model::node::{CLUSTER_KEYS_FILE, NODE_FILE, NodeFile};
 use ashlar_pki::tls::{self, Clients};
@@ -52,11 +55,12 @@ async fn run() -> anyhow::Result<()> {
     let shared = Shared::default();
     let stop = CancellationToken::new();
     let cluster = Arc::new(node.cluster.clone());
+    let holder = Holder::new(client.clone(), &node.host);
     let server = tokio::spawn(serve(client.clone(), node, keys, shared.clone(), stop.clone()));
     tokio::select! {
         () = signing::run(client.clone(), shared.directory.clone()) => {}
         () = live::follow(client.clone(), cluster, shared.pools.clone()) => {}
-        () = resync(client, shared) => {}
+        () = resync(client, shared, holder) => {}
         result = server => result.context("serving configurations")??,
         _ = terminated() => {}
     }
@@ -107,20 +111,25 @@ async fn serve(
     Ok(())
 }
 
-async fn resync(client: Client, shared: Shared) {
+async fn resync(client: Client, shared: Shared, mut holder: Holder) {
     let mut interval = tokio::time::interval(RESYNC);
     loop {
         interval.tick().await;
         if let Err(error) = host_object::load(&client, &shared.directory).await {
             tracing::warn!(%error, "reading hosts");
         }
-        if let Err(error) = look_at_nodes(&client, &shared).await {
-            tracing::warn!(%error, "labelling nodes and reporting on their pools");
+        let acting = holder.hold().await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "holding the lease");
+            false
+        });
+        if let Err(error) = look_at_nodes(&client, &shared, acting).await {
+            tracing::warn!(%error, "going on with nodes and pools");
         }
     }
 }
 
-async fn look_at_nodes(client: &Client, shared: &Shared) -> Result<(), kube::Error> {
+/// `acting`: this controller, and no other, changes nodes.
+async fn look_at_nodes(client: &Client, shared: &Shared, acting: bool) -> Result<(), kube::Error> {
     let api = Api::all(client.clone());
     let nodes = nodes::label(&api, &shared.directory).await?;
     let given = shared.given.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -131,7 +140,10 @@ async fn look_at_nodes(client: &Client, shared: &Shared) -> Result<(), kube::Err
             known.remove(&host);
         }
     }
-    pool::report(client, &shared.pools, &shared.directory, &nodes).await
+    if acting {
+        drain::step(client, &nodes).await?;
+    }
+    pool::go_on(client, &shared.pools, &shared.directory, &nodes, acting).await
 }
 
 fn read<T: serde::de::DeserializeOwned>(path: &str) -> anyhow::Result<T> {

@@ -144,11 +144,40 @@ impl System {
     /// # Errors
     /// The boot file system has no room for its kernel, or OSTree refuses.
     pub fn stage(&self, commit: &str) -> Result<(), Error> {
+        self.stage_with(commit, None)
+    }
+
+    /// The kernel arguments of the deployment that is booted next, as of now.
+    #[must_use]
+    pub fn kernel_arguments(&self) -> Vec<String> {
+        let merge = self.sysroot.merge_deployment(Some(STATEROOT));
+        let line = merge.and_then(|merge| merge.bootconfig()).and_then(|entry| entry.get("options"));
+        line.iter().flat_map(|line| line.split_whitespace()).map(ToOwned::to_owned).collect()
+    }
+
+    /// Makes a deployment of the commit that is booted next now, with other kernel arguments; it becomes the first at
+    /// the next shutdown.
+    ///
+    /// # Errors
+    /// The boot file system has no room, or OSTree refuses.
+    pub fn stage_kernel_arguments(&self, arguments: &[String]) -> Result<(), Error> {
+        let merge = self.sysroot.merge_deployment(Some(STATEROOT)).ok_or(Error::NotBooted)?;
+        self.stage_with(&merge.csum(), Some(arguments))
+    }
+
+    fn stage_with(&self, commit: &str, arguments: Option<&[String]>) -> Result<(), Error> {
         self.sysroot.lock().map_err(doing("locking the deployments"))?;
         self.kernel_fits(commit)?;
         let merge = self.sysroot.merge_deployment(Some(STATEROOT));
         let origin = self.sysroot.origin_new_from_refspec(BRANCH);
-        let options = SysrootDeployTreeOpts::default();
+        let arguments = arguments.map(|all| {
+            // OSTree writes its own.
+            all.iter().map(String::as_str).filter(|word| !word.starts_with("ostree=")).collect::<Vec<_>>()
+        });
+        let options = SysrootDeployTreeOpts {
+            override_kernel_argv: arguments.as_deref(),
+            ..SysrootDeployTreeOpts::default()
+        };
         let staged = self.sysroot.stage_tree_with_options(
             Some(STATEROOT),
             commit,

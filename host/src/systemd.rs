@@ -50,6 +50,28 @@ pub async fn is_active(unit: &str) -> Result<bool, Error> {
     }
 }
 
+/// Whether a unit has failed.
+///
+/// # Errors
+/// systemd cannot be asked.
+pub async fn is_failed(unit: &str) -> Result<bool, Error> {
+    match Cmd::new("systemctl").args(["is-failed", "--quiet", unit]).run().await {
+        Ok(_) => Ok(true),
+        Err(error) if error.code().is_some() => Ok(false),
+        Err(source) => Err(Error::Unit { verb: "is-failed", unit: unit.to_owned(), source }),
+    }
+}
+
+/// Whether systemd knows a unit of this name.
+///
+/// # Errors
+/// systemd cannot be asked.
+pub async fn exists(unit: &str) -> Result<bool, Error> {
+    let show = Cmd::new("systemctl").args(["show", "--property=LoadState", "--value", unit]).run().await;
+    let show = show.map_err(|source| Error::Unit { verb: "show", unit: unit.to_owned(), source })?;
+    Ok(show.stdout.trim() != "not-found")
+}
+
 /// Reads unit files again.
 ///
 /// # Errors

@@ -15,6 +15,7 @@ mod parse;
 mod plan;
 mod render;
 mod resource;
+pub mod running;
 #[cfg(feature = "runtime")]
 pub mod runtime;
 pub mod units;

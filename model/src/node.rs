@@ -4,6 +4,7 @@
 use crate::bootstrap_api::{Cluster, HostRecord, Role};
 use crate::control_plane::{PRIVATE, PUBLIC};
 use crate::keys::ClusterKeys;
+use crate::machine_config::{Applied, CURRENT_FILE};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::net::Ipv4Addr;
@@ -102,17 +103,22 @@ pub fn base_ignition(cluster: &Cluster) -> Value {
 }
 
 /// What one host has for itself (Ignition 3.5), merged over everything else: who it is, and its secrets. `rendered` is
-/// the name of the rendered config that it is given with.
+/// the rendered config that it is given with, which the node keeps: later ones are compared with it.
 ///
 /// # Errors
 /// The host has no address yet.
-pub fn host_ignition(source: &Source<'_>, host: &HostRecord, rendered: &str) -> Result<Value, RenderError> {
+pub fn host_ignition(
+    source: &Source<'_>,
+    host: &HostRecord,
+    rendered: &Applied,
+) -> Result<Value, RenderError> {
     let address = host.address.ok_or_else(|| RenderError::NoAddress(host.name.clone()))?;
     let mut files = vec![
         file("/etc/hostname", &format!("{}\n", host.name), PUBLIC),
         file("/etc/hosts", &hosts_file(source.cluster, host, address), PUBLIC),
         file(NODE_FILE, &pretty(&node_file(source, host, address)), PRIVATE),
-        file(RENDERED_NAME, &format!("{rendered}\n"), PUBLIC),
+        file(RENDERED_NAME, &format!("{}\n", rendered.name), PUBLIC),
+        file(CURRENT_FILE, &serde_json::to_string(rendered).unwrap_or_default(), PRIVATE),
         file("/etc/kubernetes/pki/ca.crt", &source.keys.kubernetes_ca.certificate_pem, PUBLIC),
         file(KUBELET_ENVIRONMENT, &kubelet_environment(host, address), PUBLIC),
         file(BOOTSTRAP_KUBECONFIG, &bootstrap_kubeconfig(source, host), PRIVATE),

@@ -4,6 +4,7 @@
 mod apply;
 mod boot_health;
 mod leaves;
+mod machine_config;
 mod order;
 mod probe;
 mod server;
@@ -43,6 +44,7 @@ pub async fn run() -> anyhow::Result<()> {
         }
         (Some(_), Err(error)) => return Err(error),
     };
+    tokio::spawn(machine_config::run(file.clone()));
     let node = apply::Node::new(Path::new("/"), file, keys)?;
     let boot_health = boot_health::BootHealth::new(Path::new("/boot"));
     Daemon { node, server, order, applied: None, slot_is_wiped: false, boot_health }.run().await

@@ -24,6 +24,15 @@ pub enum Command {
         /// Where the release is: `http://…`, `https://…` or a directory.
         release: Source,
     },
+    /// Say the kernel's arguments of the next boot, or change them from the next restart on.
+    KernelArguments {
+        /// An argument that it gets, unless it has it; may be repeated.
+        #[arg(long)]
+        add: Vec<String>,
+        /// An argument that it loses; may be repeated.
+        #[arg(long)]
+        remove: Vec<String>,
+    },
     /// Boot the system before this one from the next restart on.
     Rollback,
     /// Keep the deployment at this place of `status` from being removed.
@@ -38,6 +47,7 @@ pub fn run(command: &Command) -> anyhow::Result<()> {
     match command {
         Command::Status { json } => show(&system, *json)?,
         Command::Stage { release } => stage(&system, release)?,
+        Command::KernelArguments { add, remove } => kernel_arguments(&system, add, remove)?,
         Command::Rollback => {
             let first = system.roll_back()?;
             println!("{} is booted from the next restart on (systemctl reboot)", first.version);
@@ -66,6 +76,19 @@ fn stage(system: &System, source: &Source) -> anyhow::Result<()> {
     system.stage(&release.ostree_commit)?;
     staged::remember(Path::new(staged::NOTE), &release.version, &release.ostree_commit)?;
     println!("{} is staged: it runs after the next restart (systemctl reboot)", release.version);
+    Ok(())
+}
+
+fn kernel_arguments(system: &System, add: &[String], remove: &[String]) -> anyhow::Result<()> {
+    let old = system.kernel_arguments();
+    let mut new: Vec<String> = old.iter().filter(|word| !remove.contains(word)).cloned().collect();
+    new.extend(add.iter().filter(|word| !old.contains(word) || remove.contains(word)).cloned());
+    if new == old {
+        println!("{}", old.join(" "));
+        return Ok(());
+    }
+    system.stage_kernel_arguments(&new)?;
+    println!("from the next restart on (systemctl reboot): {}", new.join(" "));
     Ok(())
 }
 

@@ -1,18 +1,21 @@
 //! Machine configs: what a pool's hosts have in common, as one rendered Ignition config with a name.
 //!
 //! `judge` and `render` are pure: installer, bootstrap and cluster get the same answer from them. `live` follows the
-//! objects of the cluster; `pool` says in the pools' status what is true. Nothing here changes a running node: a host
-//! gets its config at its first boot.
+//! objects of the cluster; `rollout` decides which nodes are told to have a new config, `pool` tells them and says in
+//! the pools' status what is true. The node's own daemon makes the change.
 
 mod judge;
 pub mod live;
 pub mod objects;
 pub mod pool;
+mod pool_node;
 mod protect;
 mod render;
+pub mod rollout;
 
 pub use judge::{Judged, judge};
 pub use live::{NotRendered, Pools};
+pub use pool_node::PoolNode;
 pub use render::{Invalid, Rendered, for_host, render};
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 const LONGEST_ANNOTATION: usize = 200 << 10;
 
 /// What every node of a pool has: files, units, users, disks (Ignition) and kernel arguments. A host gets it at its
-/// first boot; a change is not applied to running nodes yet.
+/// first boot, and running nodes get what changes, one after the other; disks and accounts only an install changes.
 #[derive(CustomResource, KubeSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[kube(
     group = "machineconfiguration.openshift.io",
@@ -75,8 +75,8 @@ pub struct MachineConfigSpec {
     status = "PoolStatus",
     validation = Rule::new("self.metadata.name in ['master', 'worker']").message("the pools are master and worker; pools of your own are not supported yet"),
     printcolumn = r#"{"name":"Config","type":"string","jsonPath":".status.configuration.name"}"#,
-    printcolumn = r#"{"name":"Updated","type":"string","jsonPath":".status.conditions[?(@.type==\"Updated\")].status","description":"Every node of the pool was given this config at its first boot."}"#,
-    printcolumn = r#"{"name":"Updating","type":"string","jsonPath":".status.conditions[?(@.type==\"Updating\")].status","description":"Always False: running nodes are not changed yet."}"#,
+    printcolumn = r#"{"name":"Updated","type":"string","jsonPath":".status.conditions[?(@.type==\"Updated\")].status","description":"Every node of the pool has this config."}"#,
+    printcolumn = r#"{"name":"Updating","type":"string","jsonPath":".status.conditions[?(@.type==\"Updating\")].status","description":"Nodes are being changed to this config."}"#,
     printcolumn = r#"{"name":"Degraded","type":"string","jsonPath":".status.conditions[?(@.type==\"Degraded\")].status"}"#,
     printcolumn = r#"{"name":"MachineCount","type":"integer","jsonPath":".status.machineCount"}"#,
     printcolumn = r#"{"name":"ReadyMachineCount","type":"integer","jsonPath":".status.readyMachineCount"}"#,
@@ -90,6 +90,18 @@ pub struct MachineConfigPoolSpec {
     pub machine_config_selector: Selector,
     /// Which nodes are the pool's.
     pub node_selector: Selector,
+    /// No node is changed while it is true.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused: Option<bool>,
+    /// How many nodes may be away at the same time, as a number or as a share of the pool (`20%`, rounded down, at
+    /// least one); 1 when it is absent. Masters are always changed one at a time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "number_or_share")]
+    pub max_unavailable: Option<Value>,
+}
+
+fn number_or_share(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"x-kubernetes-int-or-string": true, "nullable": true, "anyOf": [{"type": "integer"}, {"type": "string"}]})
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -103,18 +115,18 @@ pub struct Selector {
 pub struct PoolStatus {
     /// Generation of the pool that this status is of.
     pub observed_generation: i64,
-    /// What a host of the pool is given at its first boot now; absent while a machine config is invalid.
+    /// What nodes of the pool shall have now; absent while a machine config is invalid.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub configuration: Option<Configuration>,
     /// Nodes of the pool.
     pub machine_count: u32,
-    /// Nodes that are Ready and were given this config.
+    /// Nodes that are Ready and have this config.
     pub ready_machine_count: u32,
-    /// Nodes that were given this config at their first boot.
+    /// Nodes that have this config.
     pub updated_machine_count: u32,
-    /// Nodes that are not Ready.
+    /// Nodes that are not Ready, take no pods, or are being changed.
     pub unavailable_machine_count: u32,
-    /// Always 0: nodes are not changed, so none fails at it.
+    /// Nodes that could not have the config that they shall have; they have the one before.
     pub degraded_machine_count: u32,
     pub conditions: Vec<Condition>,
 }
@@ -166,6 +178,8 @@ pub fn pool(role: Role) -> MachineConfigPool {
         MachineConfigPoolSpec {
             machine_config_selector: labels(ROLE_LABEL, role.as_str()),
             node_selector: labels(node, ""),
+            paused: None,
+            max_unavailable: None,
         },
     )
 }

@@ -1,24 +1,25 @@
-//! What is true of a pool: its rendered config, its nodes, and which of them were given that config.
-//!
-//! Nothing here changes a node, and the status says so: a node that was given another config keeps it.
+//! Goes on with every pool, and says in its status what is true of it.
 
-use ashlar_model::machine_config::{CURRENT_CONFIG, POOLS};
-use k8s_openapi::api::core::v1::Node;
-use kube::api::{Api, Patch, PatchParams};
+use ashlar_model::bootstrap_api::Role;
+use ashlar_model::machine_config::{DESIRED_CONFIG, NodeState, POOLS};
+use k8s_openapi::api::core::v1::{Node, Pod};
+use kube::api::{Api, ListParams, Patch, PatchParams};
 use kube::{Client, ResourceExt};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::objects::{Condition, Configuration, MachineConfigPool, PoolStatus, Source};
-use super::{NotRendered, Pools, Rendered};
+use super::rollout::{self, Next, Pace};
+use super::{NotRendered, PoolNode, Pools, Rendered};
 use crate::directory::Directory;
-use crate::nodes::is_ready;
+use crate::drain;
 
-/// Writes the status of every pool that has changed.
-pub async fn report(
+/// Tells nodes what they shall have, when `acting`, and writes the status of every pool that has changed.
+pub async fn go_on(
     client: &Client,
     pools: &Pools,
     directory: &Directory,
     nodes: &[Node],
+    acting: bool,
 ) -> Result<(), kube::Error> {
     // Hosts that are not read yet are not hosts that are not there.
     if directory.all().is_empty() {
@@ -32,24 +33,89 @@ pub async fn report(
         }
         // A cluster of an earlier release has no pools.
         let Some(pool) = api.get_opt(role.as_str()).await? else { continue };
-        let own = nodes
+        let of_role =
+            |node: &&Node| directory.by_name(&node.name_any()).is_some_and(|host| host.role == *role);
+        let own: Vec<&Node> = nodes.iter().filter(of_role).collect();
+        let seen: Vec<PoolNode> = own.iter().map(|node| PoolNode::of(node)).collect();
+        let next = match &rendered {
+            Ok(rendered) => rollout::next(&rendered.name, &seen, pace(&pool, *role, seen.len())),
+            Err(_) => Next::Nothing,
+        };
+        if let (true, Ok(rendered), Next::Tell(names)) = (acting, &rendered, &next)
+            && (*role != Role::Master || control_plane_is_well(client).await?)
+        {
+            tell(client, names, &rendered.name).await?;
+        }
+        let blocked: Vec<&str> = own
             .iter()
-            .filter(|node| directory.by_name(&node.name_any()).is_some_and(|host| host.role == *role));
+            .filter_map(|node| node.annotations().get(drain::BLOCKED))
+            .map(String::as_str)
+            .collect();
         let before = pool.status.clone().unwrap_or_default();
-        let mut status = status(rendered.as_deref(), &own.collect::<Vec<_>>(), &before, &now());
+        let mut status = status(rendered.as_deref(), &seen, &next, &blocked, &before, &now());
         status.observed_generation = pool.metadata.generation.unwrap_or_default();
         if status != before {
-            let mut patch = json!({"status": status});
-            // A merge leaves alone what is not named: a pool without a config is not to show its last one.
-            if status.configuration.is_none() {
-                patch["status"]["configuration"] = json!(null);
-            }
-            api.patch_status(role.as_str(), &PatchParams::default(), &Patch::Merge(&patch)).await?;
-            let config = status.configuration.map(|config| config.name);
-            tracing::info!(pool = role.as_str(), config, "the pool's status has changed");
+            write(&api, *role, &status).await?;
         }
     }
     Ok(())
+}
+
+async fn write(api: &Api<MachineConfigPool>, role: Role, status: &PoolStatus) -> Result<(), kube::Error> {
+    let mut patch = json!({"status": status});
+    // A merge leaves alone what is not named: a pool without a config is not to show its last one.
+    if status.configuration.is_none() {
+        patch["status"]["configuration"] = json!(null);
+    }
+    api.patch_status(role.as_str(), &PatchParams::default(), &Patch::Merge(&patch)).await?;
+    let config = status.configuration.as_ref().map(|config| &config.name);
+    tracing::info!(pool = role.as_str(), config, "the pool's status has changed");
+    Ok(())
+}
+
+async fn tell(client: &Client, names: &[String], config: &str) -> Result<(), kube::Error> {
+    let api: Api<Node> = Api::all(client.clone());
+    for name in names {
+        tracing::info!(node = name, config, "is told its config");
+        let patch = json!({"metadata": {"annotations": {DESIRED_CONFIG: config}}});
+        api.patch(name, &PatchParams::default(), &Patch::Merge(&patch)).await?;
+    }
+    Ok(())
+}
+
+/// Every etcd member and every server of the control plane is ready: one may go.
+async fn control_plane_is_well(client: &Client) -> Result<bool, kube::Error> {
+    let api: Api<Pod> = Api::namespaced(client.clone(), "kube-system");
+    let pods = api.list(&ListParams::default().labels("tier=control-plane")).await?;
+    let ready = |pod: &Pod| {
+        let conditions =
+            pod.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
+        conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
+    };
+    Ok(!pods.items.is_empty() && pods.items.iter().all(ready))
+}
+
+fn pace(pool: &MachineConfigPool, role: Role, nodes: usize) -> Pace {
+    let master = role == Role::Master;
+    Pace {
+        paused: pool.spec.paused == Some(true),
+        max_unavailable: if master { 1 } else { at_once(pool.spec.max_unavailable.as_ref(), nodes) },
+        all_others_well: master,
+    }
+}
+
+/// `2`, `"2"` or `"20%"`.
+fn at_once(value: Option<&Value>, nodes: usize) -> usize {
+    let text = match value {
+        Some(Value::Number(number)) => number.to_string(),
+        Some(Value::String(text)) => text.clone(),
+        _ => return 1,
+    };
+    let number = match text.strip_suffix('%') {
+        Some(share) => share.parse::<usize>().ok().map(|share| nodes * share.min(100) / 100),
+        None => text.parse().ok(),
+    };
+    number.unwrap_or(1).max(1)
 }
 
 fn now() -> String {
@@ -58,16 +124,16 @@ fn now() -> String {
 
 fn status(
     rendered: Result<&Rendered, &NotRendered>,
-    nodes: &[&Node],
+    nodes: &[PoolNode],
+    next: &Next,
+    blocked: &[&str],
     before: &PoolStatus,
     now: &str,
 ) -> PoolStatus {
-    let given = |node: &&&Node| {
-        let config = node.annotations().get(CURRENT_CONFIG);
-        rendered.is_ok_and(|rendered| config == Some(&rendered.name))
+    let has = |node: &PoolNode| rendered.is_ok_and(|rendered| node.current.as_ref() == Some(&rendered.name));
+    let count = |is: &dyn Fn(&PoolNode) -> bool| {
+        u32::try_from(nodes.iter().filter(|node| is(node)).count()).unwrap_or(u32::MAX)
     };
-    let count =
-        |is: &dyn Fn(&&&Node) -> bool| u32::try_from(nodes.iter().filter(is).count()).unwrap_or(u32::MAX);
     let source =
         |rendered: &Rendered| rendered.parts.iter().map(|name| Source { name: name.clone() }).collect();
     let mut status = PoolStatus {
@@ -76,13 +142,13 @@ fn status(
             .ok()
             .map(|rendered| Configuration { name: rendered.name.clone(), source: source(rendered) }),
         machine_count: count(&|_| true),
-        ready_machine_count: count(&|node| given(node) && is_ready(node)),
-        updated_machine_count: count(&given),
-        unavailable_machine_count: count(&|node| !is_ready(node)),
-        degraded_machine_count: 0,
+        ready_machine_count: count(&|node| has(node) && node.ready),
+        updated_machine_count: count(&has),
+        unavailable_machine_count: count(&PoolNode::is_away),
+        degraded_machine_count: count(&|node| node.state == Some(NodeState::Degraded)),
         conditions: Vec::new(),
     };
-    status.conditions = conditions(rendered, nodes, &status);
+    status.conditions = conditions(rendered, nodes, next, blocked, &status);
     for condition in &mut status.conditions {
         let known = before.conditions.iter().find(|known| known.kind == condition.kind);
         let since = known.filter(|known| known.status == condition.status);
@@ -94,7 +160,9 @@ fn status(
 
 fn conditions(
     rendered: Result<&Rendered, &NotRendered>,
-    nodes: &[&Node],
+    nodes: &[PoolNode],
+    next: &Next,
+    blocked: &[&str],
     status: &PoolStatus,
 ) -> Vec<Condition> {
     let condition = |kind: &str, status: bool, reason: &str, message: String| Condition {
@@ -104,101 +172,71 @@ fn conditions(
         message,
         last_transition_time: String::new(),
     };
-    let (degraded, why, cause) = match rendered {
-        Ok(_) => (false, "AsExpected", String::new()),
-        Err(cause) => (
-            true,
-            "InvalidMachineConfig",
-            format!("{cause}; hosts of this pool get no config until it is corrected or deleted"),
-        ),
+    let invalid = rendered.err().map(|cause| {
+        format!(
+            "{cause}; nodes stay as they are, and new hosts get no config, until it is corrected or deleted"
+        )
+    });
+    let failed: Vec<String> = nodes
+        .iter()
+        .filter(|node| node.state == Some(NodeState::Degraded))
+        .map(|node| format!("{}: {}", node.name, node.reason))
+        .collect();
+    let updated = invalid.is_none() && status.updated_machine_count == status.machine_count;
+    let (reason, doing) = doing(nodes, next, blocked);
+    let updating = matches!(reason, "Updating");
+    let why = if invalid.is_some() {
+        "InvalidMachineConfig"
+    } else if updated {
+        "AsExpected"
+    } else {
+        reason
     };
-    let updated = !degraded && status.updated_machine_count == status.machine_count;
-    let (reason, message) = match rendered {
-        Ok(rendered) if !updated => ("NotAppliedToRunningNodes", behind(rendered, nodes)),
-        Ok(rendered) => ("AsExpected", format!("every node was given {} at its first boot", rendered.name)),
-        Err(_) => ("InvalidMachineConfig", cause.clone()),
-    };
+    let (node_reason, render_reason) =
+        (reason_of(&failed, "NodeFailed"), reason_of(&invalid, "InvalidMachineConfig"));
+    let all = invalid.iter().cloned().chain(failed.iter().cloned()).collect::<Vec<_>>().join("; ");
+    let degraded = if invalid.is_some() { render_reason } else { node_reason };
     vec![
-        condition("Updated", updated, reason, message),
+        condition("Updated", updated, why, if updated { String::new() } else { doing.clone() }),
         condition(
             "Updating",
-            false,
-            "NotSupported",
-            "this release gives a host its config at its first boot and does not change running nodes".into(),
+            updating,
+            if updating { "Updating" } else { why },
+            if updating { doing } else { String::new() },
         ),
-        condition("RenderDegraded", degraded, why, cause.clone()),
-        condition("NodeDegraded", false, "AsExpected", String::new()),
-        condition("Degraded", degraded, why, cause),
+        condition("RenderDegraded", invalid.is_some(), render_reason, invalid.unwrap_or_default()),
+        condition("NodeDegraded", !failed.is_empty(), node_reason, failed.join("; ")),
+        condition("Degraded", !all.is_empty(), degraded, all),
     ]
 }
 
-fn behind(rendered: &Rendered, nodes: &[&Node]) -> String {
-    let others: Vec<String> = nodes
+fn reason_of<T>(problems: impl IntoIterator<Item = T>, reason: &'static str) -> &'static str {
+    if problems.into_iter().next().is_some() { reason } else { "AsExpected" }
+}
+
+/// A reason, and the message.
+fn doing(nodes: &[PoolNode], next: &Next, blocked: &[&str]) -> (&'static str, String) {
+    let changing: Vec<String> = nodes
         .iter()
-        .filter(|node| node.annotations().get(CURRENT_CONFIG) != Some(&rendered.name))
-        .map(|node| node.name_any())
+        .filter(|node| node.state == Some(NodeState::Working))
+        .map(|node| format!("{}: {}", node.name, node.reason))
         .collect();
-    format!(
-        "changes are not applied to running nodes yet: {} of {} nodes were not given {} at their first boot and stay as \
-         they are until they are installed again ({})",
-        others.len(),
-        nodes.len(),
-        rendered.name,
-        others.join(", ")
-    )
+    let mut message = changing.join("; ");
+    if !blocked.is_empty() {
+        message = format!("{message}; pods that cannot leave yet: {}", blocked.join("; "));
+    }
+    match next {
+        Next::Paused => ("Paused", "spec.paused is true: no node is changed".to_owned()),
+        Next::Stopped { node, reason } => {
+            ("Stopped", format!("{node} could not have this config, and no other node is tried: {reason}"))
+        }
+        Next::Tell(names) => ("Updating", format!("{} next; {message}", names.join(", "))),
+        Next::Waiting(names) => ("Updating", format!("waits for {}; {message}", names.join(", "))),
+        Next::Nothing if changing.is_empty() => ("AsExpected", String::new()),
+        Next::Nothing => ("Updating", message),
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::machine_config::{render, tests::cluster};
-    use ashlar_model::bootstrap_api::Role;
-
-    fn node(name: &str, config: Option<&str>) -> Node {
-        let mut node: Node = serde_json::from_value(json!({
-            "metadata": {"name": name},
-            "status": {"conditions": [{"type": "Ready", "status": "True"}]},
-        }))
-        .expect("a node");
-        node.metadata.annotations =
-            config.map(|config| [(CURRENT_CONFIG.to_owned(), config.to_owned())].into());
-        node
-    }
-
-    fn of<'a>(status: &'a PoolStatus, kind: &str) -> &'a Condition {
-        status.conditions.iter().find(|condition| condition.kind == kind).expect("the condition")
-    }
-
-    #[test]
-    fn a_node_with_another_config_is_counted_and_named_and_never_said_to_be_updating() {
-        let rendered = render(&cluster(), Role::Worker, &[]).expect("valid");
-        let (same, other, unknown) =
-            (node("a", Some(&rendered.name)), node("b", Some("rendered-worker-0")), node("c", None));
-        let status = status(Ok(&rendered), &[&same, &other, &unknown], &PoolStatus::default(), "then");
-        assert_eq!(
-            (status.machine_count, status.updated_machine_count, status.ready_machine_count),
-            (3, 1, 1)
-        );
-        let updated = of(&status, "Updated");
-        assert_eq!((updated.status.as_str(), updated.reason.as_str()), ("False", "NotAppliedToRunningNodes"));
-        assert!(
-            updated.message.contains("2 of 3 nodes") && updated.message.ends_with("(b, c)"),
-            "{}",
-            updated.message
-        );
-        assert_eq!(of(&status, "Updating").status, "False");
-    }
-
-    #[test]
-    fn a_condition_keeps_its_time_while_its_status_stays() {
-        let rendered = render(&cluster(), Role::Worker, &[]).expect("valid");
-        let same = node("a", Some(&rendered.name));
-        let first = status(Ok(&rendered), &[&same], &PoolStatus::default(), "then");
-        assert_eq!(status(Ok(&rendered), &[&same], &first, "later"), first);
-        let bad = NotRendered::Invalid(Vec::new());
-        let second = status(Err(&bad), &[&same], &first, "later");
-        assert_eq!(of(&second, "Degraded").last_transition_time, "later");
-        assert_eq!(of(&second, "NodeDegraded").last_transition_time, "then");
-        assert!(second.configuration.is_none() && of(&second, "Updated").status == "False");
-    }
-}
+#[path = "pool_tests.rs"]
+mod tests;

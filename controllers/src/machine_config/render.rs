@@ -6,7 +6,7 @@ use std::fmt;
 use ashlar_ignition::{Config, canonical, digest, merge, parse_value, validate};
 use ashlar_model::bootstrap_api::{Cluster, Role};
 use ashlar_model::config::Problem;
-use ashlar_model::machine_config::{MachineConfig, base_name, rendered_name};
+use ashlar_model::machine_config::{Applied, MachineConfig, base_name, rendered_name};
 use ashlar_model::node::base_ignition;
 use serde_json::{Value, json};
 
@@ -26,6 +26,14 @@ pub struct Rendered {
     pub parts: Vec<String>,
     /// What the operator should know, one sentence each.
     pub remarks: Vec<String>,
+}
+
+impl Rendered {
+    #[must_use]
+    pub fn applied(&self) -> Applied {
+        let config = serde_json::from_str(&canonical(&self.config)).unwrap_or_default();
+        Applied { name: self.name.clone(), config }
+    }
 }
 
 /// A problem and the object that has it.

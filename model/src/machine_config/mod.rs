@@ -25,6 +25,50 @@ pub const KIND: &str = "MachineConfig";
 pub const ROLE_LABEL: &str = "machineconfiguration.openshift.io/role";
 /// The annotation of a node that names the rendered config it was given.
 pub const CURRENT_CONFIG: &str = "machineconfiguration.openshift.io/currentConfig";
+/// The annotation by which a node is told what rendered config it shall have.
+pub const DESIRED_CONFIG: &str = "machineconfiguration.openshift.io/desiredConfig";
+/// `Done`, `Working` or `Degraded`, said by the node.
+pub const STATE: &str = "machineconfiguration.openshift.io/state";
+/// What a node is doing, or why it cannot have the config it shall have.
+pub const REASON: &str = "machineconfiguration.openshift.io/reason";
+/// `drain-CONFIG` or `uncordon-CONFIG`: what a node asks for; and the last of these that was done.
+pub const DESIRED_DRAIN: &str = "machineconfiguration.openshift.io/desiredDrain";
+pub const LAST_APPLIED_DRAIN: &str = "machineconfiguration.openshift.io/lastAppliedDrain";
+/// On a node: the rendered config that it has, an [`Applied`].
+pub const CURRENT_FILE: &str = "/var/lib/ashlar/machine-config/current.json";
+/// What the configuration server gives to nodes that run: `GET`, then a rendered config's name.
+pub const RENDERED_PATH: &str = "/v1/rendered-config";
+
+/// What a node says of itself in [`STATE`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum NodeState {
+    /// It has the config that it shall have.
+    Done,
+    /// It is changing.
+    Working,
+    /// It cannot have the config that it shall have, and has the one before.
+    Degraded,
+}
+
+impl NodeState {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Done => "Done",
+            Self::Working => "Working",
+            Self::Degraded => "Degraded",
+        }
+    }
+}
+
+/// A rendered config and its name. It may hold secrets.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+pub struct Applied {
+    /// `rendered-POOL-SHA256`.
+    pub name: String,
+    /// Ignition 3.5.
+    pub config: Value,
+}
+
 /// Beginnings of names that are this program's: the base configs come first, rendered ones are results.
 pub const RESERVED: &[&str] = &["00-", "01-", "rendered-"];
 /// The roles that have a pool.

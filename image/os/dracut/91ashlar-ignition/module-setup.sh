@@ -11,7 +11,7 @@ depends() {
 }
 
 installkernel() {
-    hostonly='' instmods ext4 xfs btrfs vfat dm-crypt dm-mod raid0 raid1 raid456 raid10 linear
+    hostonly='' instmods ext4 xfs btrfs vfat dm-crypt dm-mod raid0 raid1 raid456 raid10 linear tpm_tis tpm_crb
 }
 
 install() {
@@ -21,7 +21,10 @@ install() {
         mdadm cryptsetup dmsetup clevis clevis-luks-bind clevis-luks-unlock clevis-luks-common-functions \
         clevis-encrypt-tang clevis-encrypt-tpm2 clevis-encrypt-sss clevis-decrypt clevis-decrypt-tang \
         clevis-decrypt-tpm2 clevis-decrypt-sss jose curl tpm2_create tpm2_createprimary tpm2_createpolicy \
-        tpm2_load tpm2_unseal tpm2_flushcontext tpm2_pcrread pwmake bash grep sed
+        tpm2_load tpm2_unseal tpm2_flushcontext tpm2_pcrread pwmake bash grep sed \
+        mktemp rm cat tr cut head tail awk basename sort uniq base64 od id cmp
+    # Opened by name when a TPM is asked; ldd does not see it.
+    inst_libdir_file 'libtss2-tcti-device.so*'
     # Without them cryptsetup waits for udev for ever.
     [ ! -e "$udevdir/rules.d/95-dm-notify.rules" ] ||
         inst_rules 55-dm.rules 60-persistent-storage-dm.rules 95-dm-notify.rules 10-dm.rules 13-dm-disk.rules

@@ -1,0 +1,134 @@
+//! What is known across restarts of daemon and machine: the config that the node has, the change that is being made, the
+//! config that could not be had.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use ashlar_model::machine_config::{Applied, CURRENT_FILE};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::below;
+use crate::durable;
+
+const FOLDER: &str = "/var/lib/ashlar/machine-config";
+const MODE: u32 = 0o600;
+const BOOT: &str = "/proc/sys/kernel/random/boot_id";
+
+/// A change from one config to another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Journal {
+    pub from: String,
+    pub to: String,
+    pub stage: Stage,
+    /// Why we are going back to `to`; none on the way there.
+    pub failure: Option<Failure>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "stage")]
+pub enum Stage {
+    /// Doing a step again is harmless.
+    Apply,
+    /// All is written, and the machine was to restart in this boot.
+    Reboot { boot: String },
+}
+
+/// A config that this node could not have.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    pub name: String,
+    pub reason: String,
+}
+
+pub struct Store {
+    folder: PathBuf,
+    current: PathBuf,
+}
+
+impl Store {
+    pub fn open(root: &Path) -> anyhow::Result<Self> {
+        let folder = below(root, FOLDER);
+        std::fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
+        Ok(Self { folder, current: below(root, CURRENT_FILE) })
+    }
+
+    pub fn originals(&self) -> PathBuf {
+        self.folder.join("originals")
+    }
+
+    pub fn current(&self) -> anyhow::Result<Option<Applied>> {
+        read(&self.current)
+    }
+
+    pub fn become_current(&self, config: &Applied) -> anyhow::Result<()> {
+        write(&self.current, config)
+    }
+
+    pub fn journal(&self) -> anyhow::Result<Option<Journal>> {
+        read(&self.folder.join("journal.json"))
+    }
+
+    pub fn note(&self, journal: &Journal) -> anyhow::Result<()> {
+        write(&self.folder.join("journal.json"), journal)
+    }
+
+    /// The change is over.
+    pub fn end(&self) -> anyhow::Result<()> {
+        remove(&self.folder.join("journal.json"))?;
+        remove(&self.folder.join("next.json"))
+    }
+
+    /// Keeps a config that is to be changed to; the one that the node has is kept already.
+    pub fn keep(&self, config: &Applied) -> anyhow::Result<()> {
+        write(&self.folder.join("next.json"), config)
+    }
+
+    /// A config of the journal's.
+    pub fn config(&self, name: &str) -> anyhow::Result<Applied> {
+        let known = [self.current()?, read(&self.folder.join("next.json"))?];
+        let found = known.into_iter().flatten().find(|config: &Applied| config.name == name);
+        found.with_context(|| format!("{name} is not kept in {}", self.folder.display()))
+    }
+
+    pub fn failure(&self) -> anyhow::Result<Option<Failure>> {
+        read(&self.folder.join("failure.json"))
+    }
+
+    pub fn fail(&self, name: &str, reason: &str) -> anyhow::Result<()> {
+        let failure = Failure { name: name.to_owned(), reason: reason.to_owned() };
+        write(&self.folder.join("failure.json"), &failure)
+    }
+
+    pub fn forget_failure(&self) -> anyhow::Result<()> {
+        remove(&self.folder.join("failure.json"))
+    }
+}
+
+pub fn boot_id() -> anyhow::Result<String> {
+    Ok(std::fs::read_to_string(BOOT).with_context(|| format!("reading {BOOT}"))?.trim().to_owned())
+}
+
+fn read<T: DeserializeOwned>(path: &Path) -> anyhow::Result<Option<T>> {
+    match std::fs::read(path) {
+        Ok(text) => {
+            let value = serde_json::from_slice(&text);
+            value.map(Some).with_context(|| format!("understanding {}", path.display()))
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("reading {}", path.display())),
+    }
+}
+
+fn write(path: &Path, value: &impl Serialize) -> anyhow::Result<()> {
+    Ok(durable::write(path, &serde_json::to_vec(value)?, MODE)?)
+}
+
+fn remove(path: &Path) -> anyhow::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("removing {}", path.display()))
+        }
+        _ => Ok(()),
+    }
+}
