@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::merge::to_value;
 use crate::plan::{Action, Contents, Owner, Principal, plan};
@@ -144,7 +144,9 @@ fn fixed(config: &Config) -> BTreeMap<&'static str, Value> {
     let storage = ["disks", "raid", "luks", "filesystems"].map(|member| (member, part("storage", member)));
     let passwd = [("groups", part("passwd", "groups")), ("users", users)];
     let there = storage.into_iter().chain(passwd);
-    there.map(|(member, value)| (member, value.unwrap_or(Value::Object(Map::new())))).collect()
+    // An empty list says as much as none.
+    let empty = |value: &Value| value.as_array().is_some_and(Vec::is_empty);
+    there.map(|(member, value)| (member, value.filter(|value| !empty(value)).unwrap_or_default())).collect()
 }
 
 impl Principal {
