@@ -1,8 +1,11 @@
 //! Deployments of the operating system (libostree): what is there, another one staged for the next boot, the one
 //! before taken again.
 
+use std::cell::Cell;
 use std::path::Path;
+use std::rc::Rc;
 
+use ashlar_model::commit_signature;
 use ostree::glib::{self, VariantDict};
 use ostree::prelude::*;
 use ostree::{AsyncProgress, SysrootDeployTreeOpts, gio};
@@ -51,11 +54,21 @@ pub struct Deployment {
 }
 
 /// How far a pull is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Pulled {
     pub objects: u32,
     pub of: u32,
+    /// Of a delta; 0 when objects are fetched one by one.
+    pub delta_parts: u32,
+    /// What came over the wire.
     pub bytes: u64,
+}
+
+/// A commit's own bytes, and what its detached metadata has of Ed25519 signatures.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signed {
+    pub commit: Vec<u8>,
+    pub signatures: Vec<Vec<u8>>,
 }
 
 /// The running system's deployments.
@@ -106,12 +119,18 @@ impl System {
         read().unwrap_or_else(|| "?".into())
     }
 
-    /// Fetches a commit from a repository (`http://…`, `https://…`, `file:///…`). What is here already is not fetched;
-    /// everything is checked against the commit's SHA-256.
+    /// Fetches a commit from a repository (`http://…`, `https://…`, `file:///…`): by a delta, if there is one from a
+    /// system that is here, else object by object. What is here already is not fetched; everything is checked against
+    /// the commit's SHA-256.
     ///
     /// # Errors
     /// The repository cannot be reached, lacks the commit or is damaged, or there is no space.
-    pub fn pull(&self, repository: &str, commit: &str, told: impl Fn(Pulled) + 'static) -> Result<(), Error> {
+    pub fn pull(
+        &self,
+        repository: &str,
+        commit: &str,
+        told: impl Fn(Pulled) + 'static,
+    ) -> Result<Pulled, Error> {
         let repo = self.sysroot.repo();
         // OSTree fetches from remotes with a name only. Signatures are checked before, over the whole release.
         let unsigned = VariantDict::new(None);
@@ -125,17 +144,41 @@ impl System {
         options.insert("override-url", repository);
         options.insert("refs", vec![commit]);
         let progress = AsyncProgress::new();
+        let last = Rc::new(Cell::new(Pulled::default()));
+        let seen = Rc::clone(&last);
         progress.connect_changed(move |progress| {
-            told(Pulled {
+            let pulled = Pulled {
                 objects: progress.uint("fetched"),
                 of: progress.uint("requested"),
+                delta_parts: progress.uint("fetched-delta-parts"),
                 bytes: progress.uint64("bytes-transferred"),
-            });
+            };
+            seen.set(pulled);
+            told(pulled);
         });
         repo.pull_with_options(REMOTE, &options.end(), Some(&progress), gio::Cancellable::NONE)
             .map_err(doing("fetching the new system"))?;
+        // Tells the last state, if it was not told yet.
         progress.finish();
-        Ok(())
+        Ok(last.get())
+    }
+
+    /// A commit that is here: what its signatures are over, and the signatures.
+    ///
+    /// # Errors
+    /// It is not here, or damaged.
+    pub fn signed(&self, commit: &str) -> Result<Signed, Error> {
+        signed(&self.sysroot.repo(), commit)
+    }
+
+    /// Removes a commit that is not to be used: what is fetched of it later is fetched anew, its signatures too.
+    ///
+    /// # Errors
+    /// It is not here.
+    pub fn forget(&self, commit: &str) -> Result<(), Error> {
+        let removed =
+            self.sysroot.repo().delete_object(ostree::ObjectType::Commit, commit, gio::Cancellable::NONE);
+        removed.map_err(doing("removing the commit"))
     }
 
     /// Makes a deployment of a commit that becomes the first at the next shutdown, with today's `/etc` merged into
@@ -258,6 +301,16 @@ impl System {
     }
 }
 
+fn signed(repo: &ostree::Repo, commit: &str) -> Result<Signed, Error> {
+    let reading = || doing("reading the commit");
+    let object = repo.load_variant(ostree::ObjectType::Commit, commit).map_err(reading())?;
+    let metadata = repo.read_commit_detached_metadata(commit, gio::Cancellable::NONE).map_err(reading())?;
+    let signatures = metadata.and_then(|metadata| {
+        VariantDict::new(Some(&metadata)).lookup::<Vec<Vec<u8>>>(commit_signature::SIGNATURES).ok().flatten()
+    });
+    Ok(Signed { commit: object.data().to_vec(), signatures: signatures.unwrap_or_default() })
+}
+
 fn free_bytes(path: &Path) -> Result<u64, Error> {
     let about = rustix::fs::statvfs(path);
     let about =
@@ -267,4 +320,40 @@ fn free_bytes(path: &Path) -> Result<u64, Error> {
 
 fn doing(doing: &'static str) -> impl Fn(glib::Error) -> Error {
     move |source| Error::Ostree { doing, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A repository with one commit of an empty folder.
+    fn repository(dir: &Path) -> (ostree::Repo, String) {
+        let repo = ostree::Repo::new(&gio::File::for_path(dir.join("repo")));
+        let none = gio::Cancellable::NONE;
+        repo.create(ostree::RepoMode::Archive, none).expect("a repository");
+        std::fs::create_dir(dir.join("tree")).expect("a folder");
+        repo.prepare_transaction(none).expect("begun");
+        let tree = ostree::MutableTree::new();
+        repo.write_directory_to_mtree(&gio::File::for_path(dir.join("tree")), &tree, None, none)
+            .expect("written");
+        let root = repo.write_mtree(&tree, none).expect("written");
+        let root = root.downcast::<ostree::RepoFile>().expect("a tree");
+        let commit = repo.write_commit(None, Some("a commit"), None, None, &root, none).expect("committed");
+        repo.commit_transaction(none).expect("done");
+        (repo, commit.to_string())
+    }
+
+    #[test]
+    fn the_signature_that_a_release_writes_is_read_by_libostree() {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let (repo, commit) = repository(dir.path());
+        assert!(signed(&repo, &commit).expect("readable").signatures.is_empty());
+
+        let object = dir.path().join(format!("repo/objects/{}/{}.commit", &commit[..2], &commit[2..]));
+        let metadata = commit_signature::detached_metadata(&[9; 64]);
+        std::fs::write(object.with_extension("commitmeta"), metadata).expect("written");
+        let found = signed(&repo, &commit).expect("readable");
+        assert_eq!(found.signatures, [vec![9; 64]]);
+        assert_eq!(found.commit, std::fs::read(object).expect("read"));
+    }
 }

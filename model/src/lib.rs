@@ -5,6 +5,7 @@
 pub mod agent_api;
 pub mod boot_counter;
 pub mod bootstrap_api;
+pub mod commit_signature;
 pub mod config;
 pub mod control_plane;
 pub mod event;

@@ -3,9 +3,11 @@
 mod boot;
 mod source;
 mod staged;
+mod trust;
 
 use std::path::Path;
 
+use anyhow::Context;
 use ashlar_host::ostree::{Deployment, Pulled, System};
 use clap::Subcommand;
 
@@ -67,12 +69,17 @@ fn stage(system: &System, source: &Source) -> anyhow::Result<()> {
     }
     println!("fetching the system of {} ({})", release.version, &release.ostree_commit[..12]);
     let told = std::cell::Cell::new(0);
-    system.pull(&source.repository(), &release.ostree_commit, move |pulled: Pulled| {
+    let pulled = system.pull(&source.repository(), &release.ostree_commit, move |pulled: Pulled| {
         if pulled.objects >= told.get() + 500 {
             told.set(pulled.objects);
             println!("{} of {} objects, {} MB", pulled.objects, pulled.of, pulled.bytes / 1_000_000);
         }
     })?;
+    println!("fetched {}", fetched(&pulled));
+    if let Err(error) = trust::check(&system.signed(&release.ostree_commit)?) {
+        system.forget(&release.ostree_commit)?;
+        return Err(error).with_context(|| format!("the system of {} is not taken", release.version));
+    }
     system.stage(&release.ostree_commit)?;
     staged::remember(Path::new(staged::NOTE), &release.version, &release.ostree_commit)?;
     println!("{} is staged: it runs after the next restart (systemctl reboot)", release.version);
@@ -90,6 +97,14 @@ fn kernel_arguments(system: &System, add: &[String], remove: &[String]) -> anyho
     system.stage_kernel_arguments(&new)?;
     println!("from the next restart on (systemctl reboot): {}", new.join(" "));
     Ok(())
+}
+
+fn fetched(pulled: &Pulled) -> String {
+    let kilobytes = pulled.bytes.div_ceil(1000);
+    match pulled.delta_parts {
+        0 => format!("{} objects, {kilobytes} kB", pulled.objects),
+        parts => format!("a delta of {parts} parts, {kilobytes} kB"),
+    }
 }
 
 fn show(system: &System, json: bool) -> anyhow::Result<()> {
