@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use ashlar_host::cmd::{self, Cmd};
 
-use crate::chroot::{self, Chroot};
+use crate::chroot::{self, Chroot, SOURCE_DATE_EPOCH};
 
 pub const SECTOR: u64 = 512;
 /// The EFI system partition of a disk, bytes: room for the 65,525 clusters of a FAT32 in sectors of 4 KiB as well.
@@ -101,7 +101,7 @@ pub fn bios_images(loader: &Path, start: u64, room: u64) -> Result<(Vec<u8>, Vec
 async fn fill(packages: &Path, out: &Path, image: &str, grub: &str, stub: &str) -> Result<(), Error> {
     let path = out.join(image);
     let fail = |source| Error::Fill { path: path.clone(), source };
-    let mmd = Cmd::new("mmd").arg("-i").arg(&path);
+    let mmd = Cmd::new("mmd").env("SOURCE_DATE_EPOCH", SOURCE_DATE_EPOCH).arg("-i").arg(&path);
     mmd.args(["::/EFI", "::/EFI/BOOT", "::/EFI/debian", "::/boot", "::/boot/grub"])
         .run()
         .await
@@ -113,7 +113,8 @@ async fn fill(packages: &Path, out: &Path, image: &str, grub: &str, stub: &str) 
         (stub.clone(), "::/EFI/debian/grub.cfg"),
         (stub, "::/boot/grub/grub.cfg"),
     ] {
-        Cmd::new("mcopy").arg("-i").arg(&path).arg(from).arg(to).run().await.map_err(fail)?;
+        let mcopy = Cmd::new("mcopy").env("SOURCE_DATE_EPOCH", SOURCE_DATE_EPOCH);
+        mcopy.arg("-i").arg(&path).arg(from).arg(to).run().await.map_err(fail)?;
     }
     Ok(())
 }

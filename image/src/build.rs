@@ -3,21 +3,28 @@
 //! Every stage is cached by the hash of its inputs, its own code among them. When only our programs changed,
 //! the work is: images, one commit of the changed files, disk image, squashfs, ISO.
 
+mod inputs;
+
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use ashlar_host::cmd;
 use ashlar_model::release::{Image, Release};
 
 use crate::commit::{self, Deploy, Deployment};
 use crate::images::{self, BuiltImage};
 use crate::stage::{self, Key, cached};
 use crate::system::{self, Programs};
-use crate::{boot_loader, boot_menu, components, disk, initramfs, medium, release, repository, squash, tree};
+use crate::{
+    boot_loader, boot_menu, commit_signature, components, disk, initramfs, medium, packages, release,
+    repository, sbom, squash, tree,
+};
+
+use inputs::{check_sandbox_image, prebuilt, programs_in, programs_key, stripped, upstream_key};
 
 /// Kernel arguments of an installed disk.
 const KERNEL_ARGUMENTS: &[&str] =
@@ -45,6 +52,8 @@ pub struct BuildOptions {
     pub version: Option<String>,
     /// Files to add to the system, over its own: `usr/…` and `etc/…`.
     pub add: Option<PathBuf>,
+    /// A lock of Debian packages to build from.
+    pub lock: Option<PathBuf>,
     /// Leave out programs that are not there, and container images if any is.
     pub allow_missing: bool,
 }
@@ -79,6 +88,12 @@ pub enum Error {
     Components(#[from] components::Error),
     #[error("making the container images")]
     Images(#[from] images::Error),
+    #[error("removing the symbols of {}", path.display())]
+    Strip { path: PathBuf, source: cmd::Error },
+    #[error("getting the Debian packages")]
+    Fetch(#[from] packages::Error),
+    #[error("installing the Debian packages")]
+    Install(#[from] packages::InstallError),
     #[error("making the package tree")]
     Tree(#[from] tree::Error),
     #[error("making the initramfs")]
@@ -87,6 +102,10 @@ pub enum Error {
     BootLoader(#[from] boot_loader::Error),
     #[error("committing the system")]
     Commit(#[from] commit::Error),
+    #[error("listing what the release is made of")]
+    Sbom(#[from] sbom::Error),
+    #[error("signing the commit of the system")]
+    SignCommit(#[from] commit_signature::Error),
     #[error("putting the system together")]
     System(#[from] system::Error),
     #[error("making the disk image")]
@@ -109,12 +128,13 @@ pub enum Error {
 /// A stage fails; what the earlier ones made is kept.
 pub async fn build_release(options: &BuildOptions, report: &dyn Fn(Progress)) -> Result<ReleaseDir, Error> {
     let build = Build::new(options, report).await?;
-    let packages = build.packages().await?;
+    let fetched = build.fetched().await?;
+    let packages = build.packages(&fetched).await?;
     let loader = build.boot_loader(&packages).await?;
     let initramfs = build.initramfs(&packages).await?;
     let base = build.base(&packages).await?;
     let images = build.images(&packages)?.await?;
-    let parts = ReleaseParts { packages, loader, initramfs, base, images };
+    let parts = ReleaseParts { fetched, packages, loader, initramfs, base, images };
     let path = build.release(&parts).await?;
     let release = release::read_signed(&path, None)?;
     if options.version.is_none() && options.add.is_none() {
@@ -130,12 +150,15 @@ struct Made {
 }
 
 struct ReleaseParts {
+    fetched: Made,
     packages: Made,
     loader: Made,
     initramfs: Made,
     base: Made,
     images: Made,
 }
+
+type Bill = (sbom::Inventory, Vec<(String, sbom::Document)>);
 
 struct Build<'a> {
     options: &'a BuildOptions,
@@ -171,6 +194,7 @@ impl<'a> Build<'a> {
             }
             report(Progress { stage: "programs", message: format!("left out: {}", missing.join(", ")) });
         }
+        let ours = stripped(&options.cache, &ours).await?;
         let upstream_key = upstream_key(&upstream)?;
         let versions = components::versions(&layers)?;
         let os = options.source_root.join("image/os");
@@ -189,15 +213,44 @@ impl<'a> Build<'a> {
         })
     }
 
-    async fn packages(&self) -> Result<Made, Error> {
-        let key = Key::new(include_str!("tree.rs"))
-            .file(&self.os.join("packages.txt"))?
+    /// Not by the code that fetches: what was once chosen stays, until the list or the lock changes.
+    async fn fetched(&self) -> Result<Made, Error> {
+        let list = self.os.join("packages.txt");
+        let wanted = packages::list(&list)?;
+        let lock = self.options.lock.as_deref().map(packages::read_lock).transpose()?;
+        let mut key = Key::new("packages").file(&list)?;
+        if let Some(lock) = &self.options.lock {
+            key = key.file(lock)?;
+        }
+        let key = key.finish();
+        let known = stage::finished(&self.options.cache, "packages");
+        let path = cached::<Error, _, _>(&self.options.cache, "packages", &key, async |dir| {
+            self.start("packages", "fetching Debian packages");
+            let told = |message: &str| self.tell("packages", message);
+            packages::fetch(&wanted, lock.as_ref(), &known, &dir, &told).await?;
+            self.finish();
+            Ok(())
+        })
+        .await?;
+        if let Some(lock) = lock {
+            for difference in lock.differences(&packages::read_lock(&path.join(packages::LOCK))?) {
+                self.tell("packages", &difference.to_string());
+            }
+        }
+        Ok(Made { path, key })
+    }
+
+    async fn packages(&self, fetched: &Made) -> Result<Made, Error> {
+        let lock = fetched.path.join(packages::LOCK);
+        let key = Key::new(include_str!("packages/install.rs"))
+            .file(&lock)?
             .file(&self.os.join("finish-packages.sh"))?
             .finish();
+        let lock = packages::read_lock(&lock)?;
         let path = cached::<Error, _, _>(&self.options.cache, "tree", &key, async |dir| {
             self.start("packages", "installing Debian packages");
             let told = |message: &str| self.tell("packages", message);
-            tree::install_packages(&self.os, &dir.join("root"), &told).await?;
+            packages::install(&fetched.path, &lock, &self.os, &dir.join("root"), &told).await?;
             self.finish();
             Ok(())
         })
@@ -218,7 +271,7 @@ impl<'a> Build<'a> {
     }
 
     async fn initramfs(&self, packages: &Made) -> Result<Made, Error> {
-        let key = Key::new("dracut")
+        let key = Key::new("dracut, modules unpacked")
             .text(&packages.key)
             .tree(&self.os.join("dracut"))?
             .tree(&self.os.join("root/usr/lib/ostree"))?
@@ -283,11 +336,17 @@ impl<'a> Build<'a> {
             .text(include_str!("system.rs"))
             .text(include_str!("initramfs.rs"))
             .text(include_str!("commit.rs"))
+            .text(include_str!("commit_signature.rs"))
             .text(include_str!("disk.rs"))
             .text(&boot_menu::configuration())
             .text(include_str!("squash.rs"))
+            .text(include_str!("sbom/spdx.rs"))
+            .text(include_str!("sbom/licence.rs"))
+            .file(&self.options.source_root.join("Cargo.lock"))?
             .text(include_str!("medium.rs"));
-        for made in [&parts.packages, &parts.loader, &parts.initramfs, &parts.base, &parts.images] {
+        for made in
+            [&parts.fetched, &parts.packages, &parts.loader, &parts.initramfs, &parts.base, &parts.images]
+        {
             key = key.text(&made.key);
         }
         key = programs_key(key.text(&self.upstream_key), &self.ours)?.file(&signing_key)?;
@@ -306,7 +365,8 @@ impl<'a> Build<'a> {
         let content = work.join("content");
         fs::create_dir_all(&content).map_err(file(&content))?;
         let images = read_images(&parts.images.path)?;
-        let deployment = self.deploy(parts, &images, &work).await?;
+        let bill = self.bill(parts).await?;
+        let deployment = self.deploy(parts, &images, &bill, &work).await?;
         let boot = work.join("sysroot.boot");
         self.start("repository", "packing what nodes update from");
         let (sysroot, repository) = (work.join("sysroot"), dir.join(repository::DIRECTORY));
@@ -315,7 +375,7 @@ impl<'a> Build<'a> {
 
         self.start("disk", "writing the disk image");
         let disk =
-            disk::make(&work.join("sysroot"), &parts.loader.path, &content.join(squash::DISK_IMAGE)).await?;
+            disk::make(packages, &sysroot, &parts.loader.path, &content.join(squash::DISK_IMAGE)).await?;
         write_json(&content.join(squash::DISK_MANIFEST), &disk)?;
         let mut release = self.describe(parts, &deployment, &images)?;
         // The manifest has the hashes of the disk image.
@@ -340,7 +400,14 @@ impl<'a> Build<'a> {
         medium::make(&medium_parts, &work, &image).await?;
 
         self.start("release", "hashing and signing");
-        let mut names = vec![release::MEDIUM.to_owned()];
+        let mut names = vec![release::MEDIUM.to_owned(), packages::LOCK.to_owned()];
+        let lock = dir.join(packages::LOCK);
+        fs::copy(parts.fetched.path.join(packages::LOCK), &lock).map_err(file(&lock))?;
+        for (name, _) in &bill.1 {
+            names.push(format!("{}/{name}", sbom::FOLDER));
+        }
+        names.push(format!("{}/{}", sbom::FOLDER, sbom::LICENCES));
+        sbom::write(&dir.join(sbom::FOLDER), &bill.1, &bill.0)?;
         for name in system::CLIENT_TOOLS {
             if let Some(from) = self.upstream.get(*name) {
                 system::place_program(from, &dir.join("bin").join(name))?;
@@ -354,10 +421,29 @@ impl<'a> Build<'a> {
         Ok(())
     }
 
+    /// What the release is made of.
+    async fn bill(&self, parts: &ReleaseParts) -> Result<Bill, Error> {
+        self.start("system", "listing what it is made of");
+        let lock = packages::read_lock(&parts.fetched.path.join(packages::LOCK))?;
+        let sources = sbom::Sources {
+            root: &self.options.source_root,
+            tree: &parts.packages.path,
+            lock: &lock,
+            upstream: &self.upstream,
+            ours: &self.ours,
+            components: &components::makers(&self.options.source_root.join("layers"))?,
+            versions: &self.versions,
+            version: self.version(),
+            with_images: !self.lacking,
+        };
+        Ok(sbom::collect(&sources).await?)
+    }
+
     async fn deploy(
         &self,
         parts: &ReleaseParts,
         images: &[BuiltImage],
+        bill: &Bill,
         work: &Path,
     ) -> Result<Deployment, Error> {
         self.start("system", "adding programs and container images");
@@ -372,7 +458,10 @@ impl<'a> Build<'a> {
             version: self.version(),
         };
         system::assemble(&system_parts, &late)?;
-        release::write_public_key(&self.signing_key()?, &late.join(release::TRUSTED_KEY))?;
+        let key = self.signing_key()?;
+        release::write_public_key(&key, &late.join(release::TRUSTED_KEY))?;
+        commit_signature::trust(&key, &late)?;
+        sbom::write(&late.join("usr/share/ashlar").join(sbom::FOLDER), &bill.1, &bill.0)?;
         if let Some(add) = &self.options.add {
             tree::add(add, &late)?;
         }
@@ -387,7 +476,9 @@ impl<'a> Build<'a> {
             version: self.version(),
             kernel_arguments: KERNEL_ARGUMENTS,
         };
-        Ok(commit::deploy(&deploy).await?)
+        let deployment = commit::deploy(&deploy).await?;
+        commit_signature::sign(&key, &deploy.sysroot.join("ostree/repo"), &deployment.commit)?;
+        Ok(deployment)
     }
 
     fn describe(
@@ -441,46 +532,6 @@ impl<'a> Build<'a> {
     fn tell(&self, stage: &'static str, message: &str) {
         (self.report)(Progress { stage, message: message.to_owned() });
     }
-}
-
-/// A host has no registry to get another one from.
-fn check_sandbox_image(os: &Path, versions: &BTreeMap<String, String>) -> Result<(), Error> {
-    let path = os.join("root/etc/containerd/config.toml");
-    let text = fs::read_to_string(&path).map_err(file(&path))?;
-    let image = images::reference("pause", versions).unwrap_or_default();
-    if text.contains(&format!("\"{image}\"")) { Ok(()) } else { Err(Error::Sandbox { path, image }) }
-}
-
-/// By time and size: they are hundreds of megabytes in directories that are never written to again.
-fn upstream_key(programs: &Programs) -> Result<String, Error> {
-    let mut key = Key::new("");
-    for (name, path) in programs {
-        let about = fs::metadata(path).map_err(file(path))?;
-        key = key.text(name).text(&format!("{} {} {}", about.len(), about.mtime(), about.mtime_nsec()));
-    }
-    Ok(key.finish())
-}
-
-fn programs_key(mut key: Key, programs: &Programs) -> Result<Key, Error> {
-    for (name, path) in programs {
-        key = key.text(name).file(path)?;
-    }
-    Ok(key)
-}
-
-fn prebuilt(dir: &Path) -> Result<Programs, Error> {
-    let mut programs = Programs::new();
-    for component in fs::read_dir(dir).map_err(file(dir))?.flatten().filter(|entry| entry.path().is_dir()) {
-        for program in fs::read_dir(component.path()).map_err(file(dir))?.flatten() {
-            programs.insert(program.file_name().to_string_lossy().into_owned(), program.path());
-        }
-    }
-    Ok(programs)
-}
-
-fn programs_in(dir: &Path, names: &[&str]) -> Programs {
-    let there = names.iter().map(|name| ((*name).to_owned(), dir.join(name)));
-    there.filter(|(_, path)| path.is_file()).collect()
 }
 
 const IMAGE_LIST: &str = "images.json";

@@ -9,6 +9,10 @@ use std::time::Duration;
 
 use ashlar_host::cmd::{self, Cmd, Output};
 
+/// The time of everything that is built, 2025-01-01: two builds of the same are the same. Not 0, which in
+/// `/etc/shadow` means that a password must be changed.
+pub const SOURCE_DATE_EPOCH: &str = "1735689600";
+
 /// Arguments: stage directory, tree, then `(bind|copy) FROM TO` triples, `--`, program, arguments.
 const SCRIPT: &str = r#"
 set -eu
@@ -65,6 +69,11 @@ impl<'a> Chroot<'a> {
         self.add("copy", from, to)
     }
 
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
     /// # Errors
     /// The mounts fail (no root) or the program does.
     pub async fn run(self, program: &[&str]) -> Result<Output, Error> {
@@ -78,6 +87,7 @@ impl<'a> Chroot<'a> {
             .args(program)
             .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
             .env("LC_ALL", "C")
+            .env("SOURCE_DATE_EPOCH", SOURCE_DATE_EPOCH)
             .timeout(self.timeout)
             .run()
             .await

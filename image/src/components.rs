@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 /// The API server takes minutes on two cores; a whole hour means that something hangs.
 const BUILD_TIMEOUT: Duration = Duration::from_secs(3600);
 /// Marks a cache folder that holds every binary of its component.
-const STAMP: &str = ".finished";
+pub const STAMP: &str = ".finished";
 
 /// `component.toml`.
 #[derive(Debug, Clone, Deserialize)]
@@ -111,6 +111,20 @@ pub async fn build(
 /// A component cannot be read.
 pub fn versions(layers_dir: &Path) -> Result<BTreeMap<String, String>, Error> {
     Ok(read_all(layers_dir)?.into_iter().map(|component| (component.name, component.version)).collect())
+}
+
+/// Name and version of the component that makes each program.
+///
+/// # Errors
+/// A component cannot be read.
+pub fn makers(layers_dir: &Path) -> Result<BTreeMap<String, (String, String)>, Error> {
+    let mut makers = BTreeMap::new();
+    for component in read_all(layers_dir)? {
+        for output in component.outputs() {
+            makers.insert(output.to_owned(), (component.name.clone(), component.version.clone()));
+        }
+    }
+    Ok(makers)
 }
 
 /// Every component under `layers_dir` (`<layer>/<component>/component.toml`), in the order of their paths.

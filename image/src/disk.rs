@@ -3,7 +3,6 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use ashlar_host::cmd::{self, Cmd};
 use ashlar_model::release::{Chunk, DiskImage, Partition};
@@ -14,6 +13,7 @@ use uuid::{Uuid, uuid};
 
 use crate::boot_loader::{self, DISK_EFI, DISK_EFI_BYTES, SECTOR};
 use crate::boot_menu;
+use crate::chroot::{self, Chroot};
 
 const MIB: u64 = 1 << 20;
 const CHUNK_BYTES: u64 = 4 * MIB;
@@ -41,16 +41,17 @@ pub enum Error {
     #[error("`du` said `{0}`, which is no size")]
     Size(String),
     #[error("making file system `{label}` in the disk image")]
-    FileSystem { label: String, source: cmd::Error },
+    FileSystem { label: String, source: chroot::Error },
     #[error(transparent)]
     BootLoader(#[from] boot_loader::Error),
 }
 
-/// Makes `image` from a physical system root, whose `boot` is moved out of it, and returns its manifest.
+/// Makes `image` from a physical system root, whose `boot` is moved out of it, and returns its manifest. `packages` is
+/// the package tree: older tools than its own write the time of the build.
 ///
 /// # Errors
 /// A tool fails or there is no space.
-pub async fn make(sysroot: &Path, loader: &Path, image: &Path) -> Result<DiskImage, Error> {
+pub async fn make(packages: &Path, sysroot: &Path, loader: &Path, image: &Path) -> Result<DiskImage, Error> {
     let write = |source| Error::Image { path: image.to_owned(), source };
     let boot = sysroot.with_extension("boot");
     fs::rename(sysroot.join("boot"), &boot).map_err(write)?;
@@ -65,8 +66,8 @@ pub async fn make(sysroot: &Path, loader: &Path, image: &Path) -> Result<DiskIma
     file.set_len(size).map_err(write)?;
     write_table(image, &partitions)?;
     embed_boot_loader(loader, image, &partitions).await?;
-    make_ext4(image, &partitions[2], &boot, BOOT_FILE_SYSTEM).await?;
-    make_ext4(image, &partitions[4], sysroot, ROOT_FILE_SYSTEM).await?;
+    make_ext4(packages, image, &partitions[2], &boot, BOOT_FILE_SYSTEM).await?;
+    make_ext4(packages, image, &partitions[4], sysroot, ROOT_FILE_SYSTEM).await?;
     let chunks = hash_chunks(image).map_err(write)?;
     Ok(DiskImage { size, chunk_size: CHUNK_BYTES, chunks, partitions })
 }
@@ -158,16 +159,41 @@ fn copy_sparse(from: &Path, to: &mut File, mut at: u64) -> io::Result<()> {
 }
 
 /// Blocks of 4 KiB, so that disks with such sectors can hold it.
-async fn make_ext4(image: &Path, partition: &Partition, from: &Path, uuid: &str) -> Result<(), Error> {
-    let made = Cmd::new("mke2fs")
-        .args(["-q", "-F", "-t", "ext4", "-b", "4096", "-m", "1", "-L", &partition.name, "-U", uuid, "-d"])
-        .arg(from)
-        .args(["-E", &format!("offset={},lazy_itable_init=1,hash_seed={uuid}", partition.start)])
-        .arg(image)
-        .arg(format!("{}k", partition.size / 1024))
-        .env("SOURCE_DATE_EPOCH", "0")
-        .timeout(Duration::from_secs(900))
-        .run()
+async fn make_ext4(
+    packages: &Path,
+    image: &Path,
+    partition: &Partition,
+    from: &Path,
+    uuid: &str,
+) -> Result<(), Error> {
+    let folder = image.parent().unwrap_or(image);
+    let file = format!("/mnt/to/{}", image.file_name().unwrap_or_default().to_string_lossy());
+    let extended = format!("offset={},lazy_itable_init=1,hash_seed={uuid}", partition.start);
+    let size = format!("{}k", partition.size / 1024);
+    let made = Chroot::new(packages)
+        .bind(from, "/mnt/from")
+        .bind(folder, "/mnt/to")
+        .run(&[
+            "mke2fs",
+            "-q",
+            "-F",
+            "-t",
+            "ext4",
+            "-b",
+            "4096",
+            "-m",
+            "1",
+            "-L",
+            &partition.name,
+            "-U",
+            uuid,
+            "-d",
+            "/mnt/from",
+            "-E",
+            &extended,
+            &file,
+            &size,
+        ])
         .await;
     made.map(drop).map_err(|source| Error::FileSystem { label: partition.name.clone(), source })
 }

@@ -164,6 +164,42 @@ pub fn build_all(
     IMAGES.iter().map(|recipe| recipe.build(&sources, versions, out)).collect()
 }
 
+/// What is in an image, besides the files that each has.
+pub struct Contents {
+    pub name: &'static str,
+    pub version: String,
+    pub programs: Vec<&'static str>,
+    /// Files of the Debian tree: `/usr/sbin/nft`.
+    pub files: Vec<String>,
+}
+
+/// What `build_all` puts into each image.
+///
+/// # Errors
+/// As `build_all`.
+pub fn contents(
+    binaries: &BTreeMap<String, PathBuf>,
+    versions: &BTreeMap<String, String>,
+    tree: &Path,
+    our_binaries: &BTreeMap<String, PathBuf>,
+) -> Result<Vec<Contents>, Error> {
+    let sources = Sources { binaries, our_binaries, tree };
+    let one = |recipe: &Recipe| {
+        let reference = recipe.reference(versions)?;
+        let from_tree = |entry: &Entry| match &entry.content {
+            oci::Content::File(path) if path.starts_with(tree) => Some(format!("/{}", entry.path)),
+            _ => None,
+        };
+        Ok(Contents {
+            name: recipe.name,
+            version: reference.rsplit(':').next().unwrap_or_default().to_owned(),
+            programs: recipe.programs.iter().map(|(program, _)| *program).collect(),
+            files: recipe.entries(&sources)?.iter().filter_map(from_tree).collect(),
+        })
+    };
+    IMAGES.iter().map(one).collect()
+}
+
 /// The name of an image of this release; none if there is no such image or component.
 #[must_use]
 pub fn reference(image: &str, versions: &BTreeMap<String, String>) -> Option<String> {

@@ -4,7 +4,9 @@
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use ashlar_host::cmd::{self, Cmd};
 use cpio::newc;
 
 use crate::chroot::{self, Chroot};
@@ -17,6 +19,8 @@ const REGULAR: u32 = 0o100_000;
 pub enum Error {
     #[error("preparing {} for dracut", path.display())]
     Prepare { path: PathBuf, source: io::Error },
+    #[error("unpacking the kernel's modules in {}", path.display())]
+    Modules { path: PathBuf, source: cmd::Error },
     #[error("making the initramfs with dracut")]
     Dracut(#[source] chroot::Error),
     #[error("appending {} to the initramfs", path.display())]
@@ -29,7 +33,9 @@ pub enum Error {
 /// dracut fails, or writes nothing.
 pub async fn make_base(packages: &Path, kernel: &str, os: &Path, out: &Path) -> Result<(), Error> {
     let image = "/mnt/out/initramfs.img";
+    let modules = modules(packages, kernel, out).await?;
     Chroot::new(packages)
+        .bind(&modules, "/usr/lib/modules")
         .copy(&os.join("dracut"), "/usr/lib/dracut/modules.d")
         .copy(&os.join("root/usr/lib/ostree"), "/usr/lib/ostree")
         .bind(out, "/mnt/out")
@@ -45,10 +51,34 @@ pub async fn make_base(packages: &Path, kernel: &str, os: &Path, out: &Path) -> 
         ])
         .await
         .map_err(Error::Dracut)?;
+    fs::remove_dir_all(&modules).map_err(|source| Error::Prepare { path: modules, source })?;
     // dracut makes it for root alone; there is nothing secret in it.
     let path = out.join("initramfs.img");
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
     fs::set_permissions(&path, mode).map_err(|source| Error::Prepare { path, source })
+}
+
+/// Not to be mounted at the first boot, nor read from.
+const NO_BOOT: &[&str] = &["ceph", "gfs2", "lockd", "nfs", "nfs_common", "nfsd", "ocfs2", "dlm", "smb"];
+
+/// A copy of the kernel's modules, each unpacked: together they pack much better than one by one.
+async fn modules(packages: &Path, kernel: &str, out: &Path) -> Result<PathBuf, Error> {
+    let copy = out.join("modules");
+    let from = packages.join("usr/lib/modules");
+    let fail = |source| Error::Modules { path: copy.clone(), source };
+    Cmd::new("cp").arg("-a").args([&from, &copy]).run().await.map_err(fail)?;
+    for name in NO_BOOT {
+        let path = copy.join(kernel).join("kernel/fs").join(name);
+        if path.exists() {
+            fs::remove_dir_all(&path).map_err(|source| Error::Prepare { path, source })?;
+        }
+    }
+    let unpack = r#"find "$1" -name '*.ko.xz' -exec xz --decompress {} +"#;
+    let unpack = Cmd::new("sh").args(["-c", unpack, "sh"]).arg(&copy).timeout(Duration::from_secs(600));
+    unpack.run().await.map_err(fail)?;
+    let index = Chroot::new(packages).bind(&copy, "/usr/lib/modules").run(&["depmod", kernel]).await;
+    index.map_err(Error::Dracut)?;
+    Ok(copy)
 }
 
 /// Copies `base` to `target` with programs appended: `(path in the initramfs, file)`.

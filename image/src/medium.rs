@@ -10,6 +10,7 @@ use ashlar_host::cmd::{self, Cmd};
 use ashlar_model::release::{Media, Partition, Range};
 
 use crate::boot_loader::{MEDIUM_BOOT, MEDIUM_CORE, MEDIUM_EFI};
+use crate::chroot::SOURCE_DATE_EPOCH;
 use crate::iso;
 
 /// Volume label; the live system looks for it.
@@ -17,6 +18,8 @@ pub const LABEL: &str = "ASHLAR";
 pub const ROOT_FILE_SYSTEM: &str = "/ashlar/rootfs.squashfs";
 pub const MEDIA: &str = "/ashlar/media.json";
 pub const HOST_VIEW: &str = "/ashlar/host.json";
+/// `SOURCE_DATE_EPOCH` as xorriso wants it.
+const FILE_DATES: &str = "2025010100000000";
 const BOOT_MENU: &str = "/boot/grub/grub.cfg";
 
 const HOST_VIEW_BYTES: usize = 8 << 20;
@@ -120,7 +123,10 @@ async fn run_xorriso(parts: &Parts<'_>, work: &Path, image: &Path) -> Result<(),
         (MEDIA, work.join("media.json")),
     ];
     let made = Cmd::new("xorriso")
-        .args(["-as", "mkisofs", "-r", "-V", LABEL, "-iso-level", "3", "-o"])
+        .env("SOURCE_DATE_EPOCH", SOURCE_DATE_EPOCH)
+        .env("TZ", "UTC")
+        .args(["-as", "mkisofs", "-r", "-V", LABEL, "-iso-level", "3"])
+        .args(["--set_all_file_dates", FILE_DATES, "-o"])
         .arg(image)
         .args(["-b", "boot/grub/bios.img", "-no-emul-boot", "-boot-load-size", "4", "-boot-info-table"])
         .args(["--grub2-boot-info", "--grub2-mbr"])

@@ -139,6 +139,17 @@ pub fn write_public_key(key: &Path, to: &Path) -> Result<(), Error> {
     write(to, text.as_bytes())
 }
 
+/// Seed and public half of the key at `path`: minisign's keys are Ed25519 keys.
+pub(crate) fn key_bytes(path: &Path) -> Result<([u8; 32], [u8; 32]), Error> {
+    // Two-letter algorithms (three), salt (32), two limits (8 each), key number (8); then seed and public half.
+    const SEED: usize = 62;
+    let bytes = load_key(path)?.to_bytes();
+    let (mut seed, mut public) = ([0; 32], [0; 32]);
+    seed.copy_from_slice(&bytes[SEED..SEED + 32]);
+    public.copy_from_slice(&bytes[SEED + 32..SEED + 64]);
+    Ok((seed, public))
+}
+
 fn load_key(path: &Path) -> Result<SecretKey, Error> {
     let text = String::from_utf8_lossy(&read(path)?).into_owned();
     let key = SecretKeyBox::from_string(&text).and_then(|key| key.into_unencrypted_secret_key());

@@ -118,6 +118,15 @@ where
     Ok(place)
 }
 
+/// Directories of a stage's finished results.
+#[must_use]
+pub fn finished(cache: &Path, name: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(cache.join(name)).into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut all: Vec<_> = entries.filter(|path| !path.is_symlink() && path.join(STAMP).exists()).collect();
+    all.sort();
+    all
+}
+
 /// SHA-256 in hex and length in bytes.
 ///
 /// # Errors

@@ -66,6 +66,11 @@ pub struct Parts<'a> {
     pub version: &'a str,
 }
 
+/// Every program in the system that is not from a Debian package.
+pub fn programs() -> impl Iterator<Item = &'static str> {
+    [PROGRAMS, CNI_PLUGINS, OUR_PROGRAMS].into_iter().flatten().copied()
+}
+
 /// Names of programs that a host needs and nobody brought.
 #[must_use]
 pub fn missing(upstream: &Programs, ours: &Programs) -> Vec<&'static str> {

@@ -11,34 +11,8 @@ use ashlar_host::cmd::{self, Cmd};
 
 use crate::chroot::{self, Chroot};
 
-const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
-const SUITE: &str = "trixie";
-/// Not unpacked at all. Kernel hooks would make an initramfs; ours is made later, once.
-const LEFT_OUT: &[&str] = &[
-    "path-exclude=/usr/share/man/*",
-    "path-exclude=/usr/share/info/*",
-    "path-exclude=/usr/share/locale/*",
-    "path-exclude=/usr/share/i18n/*",
-    "path-exclude=/usr/share/doc/*",
-    "path-include=/usr/share/doc/*/copyright",
-    "path-exclude=/etc/kernel/postinst.d/*",
-    "path-exclude=/etc/kernel/postrm.d/*",
-    "force-unsafe-io",
-];
-/// dracut's maintainer script calls the hook that was left out.
-const KERNEL_HOOK: &str =
-    r#"mkdir -p "$1/etc/kernel/postinst.d" && ln -s /bin/true "$1/etc/kernel/postinst.d/dracut""#;
-
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("reading the package list {}", path.display())]
-    Packages { path: PathBuf, source: io::Error },
-    #[error("asking apt for this computer's mirrors")]
-    Sources(#[source] cmd::Error),
-    #[error("apt knows no Debian mirror; run `apt-get update` first")]
-    NoMirror,
-    #[error("installing Debian packages into {}", path.display())]
-    Bootstrap { path: PathBuf, source: cmd::Error },
     #[error("copying the package tree to {}", path.display())]
     Copy { path: PathBuf, source: cmd::Error },
     #[error("changing {} of the system tree", path.display())]
@@ -47,31 +21,6 @@ pub enum Error {
     Kernels { path: PathBuf, count: usize },
     #[error("enabling the units of the system tree")]
     Presets(#[source] chroot::Error),
-}
-
-/// Installs the packages listed in `os/packages.txt` into `tree`.
-///
-/// # Errors
-/// The list cannot be read, or mmdebstrap fails (network, a package that does not exist, no root).
-pub async fn install_packages(os: &Path, tree: &Path, report: &dyn Fn(&str)) -> Result<(), Error> {
-    let list = os.join("packages.txt");
-    let text = fs::read_to_string(&list).map_err(|source| Error::Packages { path: list, source })?;
-    let hook = format!("'{}' \"$1\"", os.join("finish-packages.sh").display());
-    let mut command = Cmd::new("mmdebstrap")
-        .args(["--mode=root", "--variant=minbase", "--format=directory", "--architectures=amd64"])
-        .arg(format!("--include={}", packages(&text).join(",")))
-        .args([r#"--aptopt=APT::Install-Recommends "false""#, r#"--aptopt=Acquire::Languages "none""#])
-        .args(LEFT_OUT.iter().map(|option| format!("--dpkgopt={option}")))
-        .arg(format!("--essential-hook={KERNEL_HOOK}"))
-        .arg(format!("--customize-hook={hook}"))
-        .arg(SUITE);
-    command = command.arg(tree).arg("-").stdin(sources().await?).timeout(Duration::from_secs(1800));
-    let told = command.stream(|line| {
-        if let Some(message) = line.strip_prefix("I: ") {
-            report(message);
-        }
-    });
-    told.await.map(drop).map_err(|source| Error::Bootstrap { path: tree.to_owned(), source })
 }
 
 /// Makes `tree` from the package tree: our files over it, units enabled, directories where OSTree wants them.
@@ -84,6 +33,14 @@ pub async fn make_system(packages: &Path, os: &Path, tree: &Path) -> Result<(), 
         Cmd::new("cp").arg("-al").args([packages, tree]).timeout(Duration::from_secs(600)).run().await;
     copied.map_err(|source| Error::Copy { path: tree.to_owned(), source })?;
     disable_everything(tree)?;
+    for (from, to) in SET_ASIDE {
+        let to = tree.join(to);
+        change(&to, |to| fs::create_dir_all(to.parent().unwrap_or(to)))?;
+        change(&to, |to| fs::rename(tree.join(from), to))?;
+    }
+    for name in BUILD_ONLY {
+        remove_if_there(&tree.join(name))?;
+    }
     overlay(&os.join("root"), tree)?;
     scrub(tree)?;
     Chroot::new(packages)
@@ -94,6 +51,35 @@ pub async fn make_system(packages: &Path, os: &Path, tree: &Path) -> Result<(), 
     place_kernel(tree)?;
     lay_out(tree)
 }
+
+/// What makes the boot loader of a disk, and loaders that no disk has.
+const BUILD_ONLY: &[&str] = &[
+    "usr/bin/grub-file",
+    "usr/bin/grub-fstest",
+    "usr/bin/grub-glue-efi",
+    "usr/bin/grub-mkimage",
+    "usr/bin/grub-mklayout",
+    "usr/bin/grub-mknetdir",
+    "usr/bin/grub-mkrescue",
+    "usr/bin/grub-mkstandalone",
+    "usr/bin/grub-mount",
+    "usr/bin/grub-render-label",
+    "usr/bin/grub-syslinux2cfg",
+    "usr/lib/grub/i386-pc",
+    "usr/lib/grub/x86_64-efi-signed/gcdx64.efi.signed",
+    "usr/lib/grub/x86_64-efi-signed/grubnetx64.efi.signed",
+    "usr/lib/grub/x86_64-efi-signed/grubnetx64-installer.efi.signed",
+    "usr/sbin/grub-bios-setup",
+    "usr/sbin/grub-install",
+    "usr/sbin/grub-macbless",
+    "usr/sbin/grub-mkconfig",
+    "usr/sbin/grub-mkdevicemap",
+    "usr/sbin/grub-probe",
+    "usr/share/grub",
+];
+
+/// Programs whose place one of ours takes, which may call them.
+const SET_ASIDE: &[(&str, &str)] = &[("usr/bin/dpkg", "usr/libexec/ashlar/dpkg")];
 
 /// Name of the one kernel of a package tree.
 ///
@@ -119,35 +105,6 @@ pub fn package_versions(tree: &Path) -> Result<BTreeMap<String, String>, Error> 
     };
     let package = |paragraph: &str| Some((field(paragraph, "Package:")?, field(paragraph, "Version:")?));
     Ok(text.split("\n\n").filter_map(package).collect())
-}
-
-fn packages(text: &str) -> Vec<&str> {
-    text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')).collect()
-}
-
-/// apt's sources for the tree, from the mirrors that this computer's apt uses.
-async fn sources() -> Result<String, Error> {
-    let targets = Cmd::new("apt-get")
-        .args(["indextargets", "--format", "$(LABEL) $(REPO_URI)", "Origin: Debian", "Created-By: Packages"])
-        .run()
-        .await
-        .map_err(Error::Sources)?;
-    sources_from(&targets.stdout).ok_or(Error::NoMirror)
-}
-
-/// Without a line for security updates their suite is left out.
-fn sources_from(targets: &str) -> Option<String> {
-    let mirror = |label: &str| {
-        let mut known = targets.lines().filter_map(|line| line.trim().rsplit_once(' '));
-        known.find(|(other, _)| *other == label).map(|(_, mirror)| mirror)
-    };
-    let line = |mirror: &str, suite: &str| format!("deb [signed-by={KEYRING}] {mirror} {suite} main\n");
-    let main = mirror("Debian")?;
-    let mut sources = line(main, SUITE) + &line(main, &format!("{SUITE}-updates"));
-    if let Some(security) = mirror("Debian-Security") {
-        sources += &line(security, &format!("{SUITE}-security"));
-    }
-    Some(sources)
 }
 
 /// Packages enable their units when they are installed; only our presets decide.
@@ -208,6 +165,18 @@ fn overlay(from: &Path, to: &Path) -> Result<(), Error> {
     Ok(())
 }
 
+/// What would be the same on every machine and must not be, and what account programs leave behind.
+const UNIQUE: &[&str] = &[
+    "etc/hostname",
+    "etc/nvme/hostid",
+    "etc/nvme/hostnqn",
+    "etc/.pwd.lock",
+    "etc/passwd-",
+    "etc/shadow-",
+    "etc/group-",
+    "etc/gshadow-",
+];
+
 /// Removes what must differ between machines, and opens root at the console (never over SSH): the live system has nothing to
 /// protect but the machine that the console belongs to. An installed node locks it (`model::node`).
 fn scrub(tree: &Path) -> Result<(), Error> {
@@ -216,8 +185,7 @@ fn scrub(tree: &Path) -> Result<(), Error> {
             remove_if_there(&host_key)?;
         }
     }
-    for file in ["etc/hostname", "etc/.pwd.lock", "etc/passwd-", "etc/shadow-", "etc/group-", "etc/gshadow-"]
-    {
+    for file in UNIQUE {
         remove_if_there(&tree.join(file))?;
     }
     for file in ["etc/machine-id", "etc/resolv.conf", "etc/fstab"] {
@@ -338,11 +306,6 @@ fn change<T>(path: &Path, act: impl FnOnce(&Path) -> io::Result<T>) -> Result<T,
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_package_list_ignores_comments_and_blank_lines() {
-        assert_eq!(packages("# Base\n\nsystemd\n  runc \n"), ["systemd", "runc"]);
-    }
 
     #[test]
     fn replacing_a_linked_file_leaves_the_other_name_alone() {

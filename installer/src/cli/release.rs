@@ -1,11 +1,11 @@
-//! `ashlar release build|show|verify`.
+//! `ashlar release build|show|verify|delta|serve`.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use ashlar_image::{BuildOptions, build_release, release as directory};
+use ashlar_image::{BuildOptions, build_release, delta, release as directory};
 use clap::{Args, Subcommand};
 
 use super::{Output, print_json, table};
@@ -20,6 +20,8 @@ pub enum Command {
     Show(Which),
     /// Check a release's signature and every one of its files.
     Verify(Which),
+    /// Add to a release what its system has over another release's, for nodes that have that one.
+    Delta(Delta),
     /// Give a release to nodes that are updated (`ashlar node os stage http://…`).
     Serve(Serve),
 }
@@ -50,6 +52,9 @@ pub struct Build {
     /// Files to add to the operating system: a folder with `usr` and `etc`.
     #[arg(long, value_name = "DIR")]
     add: Option<PathBuf>,
+    /// Take the Debian packages of this lock (`packages.lock.json` of a release) while they can be had.
+    #[arg(long, value_name = "FILE")]
+    lock: Option<PathBuf>,
 }
 
 #[derive(Args)]
@@ -60,6 +65,39 @@ pub struct Which {
     /// Public key (minisign) that must have signed it; default: the one beside it.
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub struct Delta {
+    /// Directory of the release that nodes have.
+    #[arg(long, value_name = "DIR")]
+    from: PathBuf,
+    #[command(flatten)]
+    which: Which,
+}
+
+impl Delta {
+    async fn run(self, output: Output) -> Result<(), Failure> {
+        let path = locate(self.which.release.as_deref())?;
+        let trusted = self.which.trusted()?;
+        let signed = |path: &PathBuf| {
+            directory::read_signed(path, trusted.as_deref())
+                .failing(|| format!("reading the release in {}", path.display()))
+        };
+        let from = locate(Some(&self.from))?;
+        let (old, new) = (signed(&from)?, signed(&path)?);
+        eprintln!("comparing {} with {}: a minute, or more when much has changed", new.version, old.version);
+        let old = delta::System { release: &from, commit: &old.ostree_commit };
+        let new = delta::System { release: &path, commit: &new.ostree_commit };
+        let made = delta::make(&cache(), old, new).await;
+        let made = made.failing(|| format!("adding a delta to the release in {}", path.display()))?;
+        if output == Output::Json {
+            return print_json(&made);
+        }
+        println!("delta    {:>12} bytes", made.bytes);
+        println!("objects  {:>12} bytes in {} files, without it", made.object_bytes, made.objects);
+        Ok(())
+    }
 }
 
 #[derive(Args)]
@@ -94,6 +132,7 @@ impl Command {
             Self::Build(arguments) => arguments.run(output).await?,
             Self::Show(which) => which.show(output)?,
             Self::Verify(which) => which.verify()?,
+            Self::Delta(arguments) => arguments.run(output).await?,
             Self::Serve(serve) => serve.run().await?,
         }
         Ok(ExitCode::SUCCESS)
@@ -115,6 +154,7 @@ impl Build {
             compression: self.compression,
             version: self.release_version,
             add: self.add,
+            lock: self.lock,
             allow_missing: false,
         };
         let start = Instant::now();
