@@ -2,6 +2,7 @@
 //!
 //! A suite is an ordered list of named facts about one rack; a fact that fails does not hide the others.
 
+pub mod altered;
 pub mod configuration;
 pub mod power_cuts;
 pub mod process;

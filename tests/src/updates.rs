@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 
+use crate::altered;
 use crate::process::{self, kill_hard, wait};
 use crate::rack::Rack;
 use crate::runner::Runner;
@@ -23,34 +24,31 @@ const BROKEN_KUBELET: &str = "[Service]\nExecStart=\nExecStart=/bin/false\n";
 
 /// `node` must be Ready, and is in the end; the cluster can do without it meanwhile.
 pub fn updates(runner: &mut Runner, rack: &Rack, node: &str, nodes: &[&str], patience: Duration) {
-    let added = [("usr/share/added", "by the next release\n")];
-    runner.fact("a system whose kernel has no room in /boot is refused before anything is staged", || {
-        let release = build(rack, GOOD, &added)?;
-        rack.ssh(node, "fallocate -l $(($(stat -f -c %a*%S /boot) - 33554432)) /boot/filler")?;
-        let refused = stage(rack, node, &release);
-        rack.ssh(node, "rm /boot/filler")?;
-        let said = format!("{:#}", refused.err().context("it was staged")?);
-        ensure!(said.contains("/boot has") && said.contains("MiB free"), "said: {said}");
-        let status = status(rack, node)?;
-        ensure!(status["deployments"].as_array().is_some_and(|all| all.len() == 1), "{status}");
-        Ok(())
-    });
-    runner.fact("a node takes the system of the next release, by what differs", || {
-        let release = build(rack, GOOD, &added)?;
-        stage(rack, node, &release)?;
-        restart(rack, node)?;
-        wait("the node to run the next release", patience, || runs(rack, node, GOOD))?;
-        ensure!(rack.ssh(node, "cat /usr/share/added")?.trim() == "by the next release");
-        // Once in the repository, once in each system: a file that did not change is there once.
-        let links: u32 = rack.ssh(node, "stat -c %h /usr/bin/bash")?.trim().parse()?;
-        ensure!(links >= 3, "the systems do not share their files: {links} links");
-        wait("the next release to be found good", patience, || says(rack, node, "was found good"))?;
-        wait("the nodes to be Ready", patience, || rack.expect_ready(nodes))
-    });
+    runner.fact(
+        "a node takes the system of the next release by a delta, and nothing that was altered",
+        || {
+            let release = build(rack, GOOD, &[("usr/share/added", "by the next release\n")])?;
+            refuses(rack, node, &altered::manifest(rack, &release)?, "not signed by the key")?;
+            delta(rack, &release)?;
+            let said = stage(rack, node, &release)?;
+            ensure!(said.contains("fetched a delta of"), "said: {said}");
+            restart(rack, node)?;
+            wait("the node to run the next release", patience, || runs(rack, node, GOOD))?;
+            ensure!(rack.ssh(node, "cat /usr/share/added")?.trim() == "by the next release");
+            // Once in the repository, once in each system: a file that did not change is there once.
+            let links: u32 = rack.ssh(node, "stat -c %h /usr/bin/bash")?.trim().parse()?;
+            ensure!(links >= 3, "the systems do not share their files: {links} links");
+            wait("the next release to be found good", patience, || says(rack, node, "was found good"))?;
+            wait("the nodes to be Ready", patience, || rack.expect_ready(nodes))
+        },
+    );
+    let broken = [("usr/lib/systemd/system/kubelet.service.d/99-broken.conf", BROKEN_KUBELET)];
     runner.fact("a system that does not come up is left after three boots", || {
-        let broken = [("usr/lib/systemd/system/kubelet.service.d/99-broken.conf", BROKEN_KUBELET)];
         let release = build(rack, BROKEN, &broken)?;
-        stage(rack, node, &release)?;
+        // Every object is right, and so is the manifest: the commit has a signature of nobody.
+        refuses(rack, node, &altered::signature(rack, &release)?, "its commit is not signed by a key")?;
+        let said = stage(rack, node, &release)?;
+        ensure!(said.contains("objects"), "said: {said}");
         restart(rack, node)?;
         for _ in 0..3 {
             wait("the node to run the broken release", patience, || runs(rack, node, BROKEN))?;
@@ -67,6 +65,16 @@ pub fn updates(runner: &mut Runner, rack: &Rack, node: &str, nodes: &[&str], pat
         wait("the node to run the good release", patience, || runs(rack, node, GOOD))?;
         wait("it to be found good", patience, || says(rack, node, "was found good"))?;
         wait("the nodes to be Ready", patience, || rack.expect_ready(nodes))
+    });
+    runner.fact("a system whose kernel has no room in /boot is refused before anything is staged", || {
+        let shown = rack.ssh(node, "stat --file-system --format \"%a %S\" /boot")?;
+        let numbers: Vec<u64> = shown.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+        let [blocks, size] = numbers[..] else { anyhow::bail!("stat says {shown}") };
+        let filler = blocks * size - (32 << 20);
+        rack.ssh(node, &format!("fallocate --length {filler} /boot/filler"))?;
+        let refused = refuses(rack, node, &build(rack, BROKEN, &broken)?, "/boot has");
+        rack.ssh(node, "rm /boot/filler")?;
+        refused
     });
 }
 
@@ -85,10 +93,30 @@ pub(crate) fn build(rack: &Rack, version: &str, files: &[(&str, &str)]) -> anyho
     Ok(PathBuf::from(printed.trim()))
 }
 
-fn stage(rack: &Rack, node: &str, release: &Path) -> anyhow::Result<()> {
+/// From the release that the node was installed from.
+fn delta(rack: &Rack, release: &Path) -> anyhow::Result<()> {
+    let shown = process::run(Command::new(rack.program()).args(["release", "show"]), BUILD)?;
+    let installed = shown.lines().next().context("a directory")?;
+    let mut command = Command::new(rack.program());
+    command.args(["release", "delta", "--from", installed]).arg(release);
+    println!("{}", process::run(&mut command, BUILD)?.trim());
+    Ok(())
+}
+
+fn stage(rack: &Rack, node: &str, release: &Path) -> anyhow::Result<String> {
     let said = serve_while(rack, release, |url| rack.ssh(node, &format!("ashlar node os stage {url}")))?;
     println!("{}", said.trim());
     ensure!(said.contains("is staged"), "said: {said}");
+    Ok(said)
+}
+
+/// The node does not take it, and says why.
+fn refuses(rack: &Rack, node: &str, release: &Path, why: &str) -> anyhow::Result<()> {
+    let stage = |url: &str| rack.ssh(node, &format!("! ashlar node os stage {url} 2>&1"));
+    let said = serve_while(rack, release, stage).context("a release that is to be refused is taken")?;
+    ensure!(said.contains(why), "said: {said}");
+    let status = rack.ssh(node, "ashlar node os status")?;
+    ensure!(!status.contains("staged"), "said: {status}");
     Ok(())
 }
 

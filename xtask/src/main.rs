@@ -8,6 +8,7 @@ mod docs;
 mod lab;
 mod process;
 mod release;
+mod reproducible;
 mod setup;
 mod test;
 mod workspace;

@@ -13,6 +13,7 @@ use crate::workspace;
 
 /// Package, and what it is for.
 const PACKAGES: &[(&str, &str)] = &[
+    ("binutils", "programs without their symbols"),
     ("ca-certificates", "trusting package servers"),
     ("chrony", "the lab's time server"),
     ("curl", "fetching the Go toolchain; tests ask services with it"),
@@ -38,6 +39,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("systemd-container", "the lab's machines"),
     ("unzip", "unpacking the Go toolchain"),
     ("xorriso", "the medium"),
+    ("xz-utils", "the kernel's modules in the initramfs"),
 ];
 
 const QEMU: &str = "qemu-system-x86";

@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::Args;
 
 use crate::process::{Session, cargo};
-use crate::{check, release, setup};
+use crate::{check, release, reproducible, setup};
 
 #[derive(Args)]
 pub struct Arguments {
@@ -14,6 +14,9 @@ pub struct Arguments {
     /// Besides, the boot chain with every firmware and drive: an hour
     #[arg(long)]
     boot: bool,
+    /// Besides, the release a second time with nothing cached but downloads: both must be the same. Five minutes
+    #[arg(long)]
+    reproducible: bool,
 }
 
 pub fn run(arguments: &Arguments) -> Result<()> {
@@ -32,7 +35,10 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         return Ok(());
     }
     release::programs(&session)?;
-    release::build(&session, 3)?;
+    let release = release::build(&session, 3)?;
+    if arguments.reproducible {
+        reproducible::check(&session, &release)?;
+    }
     // The suites bring their own runner; each has a rack to itself, one after the other: two cores.
     session.run(
         "Whole-system suite",
