@@ -5,6 +5,7 @@ mod disk;
 mod machine;
 mod ours;
 mod peer;
+mod update;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,7 +22,8 @@ use peer::Kubeadm;
 /// From powered-off servers to three Ready masters with the bootstrap gone.
 const INSTALL_SECONDS: f64 = 180.0;
 const BOOTSTRAP_MEMORY: f64 = 2048.0;
-const MEDIUM: f64 = 1024.0;
+/// With the control plane's images.
+const MEDIUM: f64 = 600.0;
 const MEBIBYTE: f64 = 1_048_576.0;
 
 #[derive(Args)]
@@ -68,7 +70,14 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             peers.push(peer);
         }
     }
-    let rows = rows(&installs, &peers, medium);
+    let update = update::measure(&session, &release)?;
+    let mut rows = rows(&installs, &peers, medium);
+    rows.push(Row {
+        name: "update of one file by delta (kB), beside objects".to_owned(),
+        measured: update.delta / 1000.0,
+        beside: update.objects / 1000.0,
+        is_limit: false,
+    });
     let path = write(&rows, &installs, &peers)?;
     show(&installs, &peers, &rows);
     session.say(&format!("all figures: {}", path.display()));

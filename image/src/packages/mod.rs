@@ -125,8 +125,8 @@ async fn collect(
     let mut missing = Vec::new();
     for one in &lock.packages {
         let place = pool.join(one.file());
-        let here = known.iter().map(|dir| dir.join(FILES).join(one.file()));
-        if let Some(here) = here.filter(|path| is(path, one)).next() {
+        let mut here = known.iter().map(|dir| dir.join(FILES).join(one.file()));
+        if let Some(here) = here.find(|path| is(path, one)) {
             link_or_copy(&here, &place).map_err(keep(&place))?;
             continue;
         }

@@ -59,7 +59,8 @@ async fn what_is_locked_and_here_is_taken_without_a_mirror() {
     let apt = unreachable(dir.path());
     let pool = dir.path().join(FILES);
     fs::create_dir_all(&pool).expect("a folder");
-    let missing = collect(&apt, &lock, &[known.clone()], &pool, &|_| {}).await.expect("collected");
+    let missing =
+        collect(&apt, &lock, std::slice::from_ref(&known), &pool, &|_| {}).await.expect("collected");
     assert!(missing.is_empty(), "{missing:?}");
     assert!(is(&pool.join(one.file()), &one));
 
