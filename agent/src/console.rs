@@ -1,71 +1,110 @@
 //! What a person in front of the machine sees: who it is, where it is, what it does, what failed and what to do.
-//! Printed to the console at each change, never more often.
+//! Kept in a file that the console program draws on every screen; in a container, printed at each change.
 
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::net::IpAddr;
 use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
+use ashlar_model::console::{Failed, STATUS_FILE, Status};
+
+use crate::durable;
 use crate::failure::Failure;
 
+/// A container has no screens: there, lines are printed.
+const CONTAINER: &str = "/run/systemd/container";
+
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Status {
-    who: String,
+struct Shown {
+    status: Status,
     addresses: Vec<IpAddr>,
-    doing: String,
-    failed: Option<Failure>,
 }
 
 #[derive(Debug, Default)]
 pub struct Console {
-    status: Mutex<Status>,
+    shown: Mutex<Shown>,
 }
 
 impl Console {
-    pub fn new(host: &str, cluster: &str) -> Self {
-        let who = format!("{host} of cluster {cluster}");
-        Self { status: Mutex::new(Status { who, ..Status::default() }) }
+    /// `role`: what kind of machine this is now.
+    pub fn new(host: &str, cluster: &str, role: &str) -> Self {
+        let status = Status {
+            host: host.to_owned(),
+            cluster: cluster.to_owned(),
+            role: role.to_owned(),
+            ..Status::default()
+        };
+        Self { shown: Mutex::new(Shown { status, addresses: Vec::new() }) }
     }
 
     /// What the machine does or waits for now.
     pub fn doing(&self, what: impl Into<String>) {
+        self.works(what, None);
+    }
+
+    /// The same, with bytes done and bytes in all.
+    pub fn works(&self, what: impl Into<String>, progress: Option<(u64, u64)>) {
         let what = what.into();
-        self.change(|status| status.doing = what);
+        self.change(|shown| {
+            shown.status.doing = what;
+            shown.status.progress = progress;
+        });
+    }
+
+    pub fn release(&self, version: String) {
+        self.change(|shown| shown.status.release = version);
     }
 
     pub fn addresses(&self, addresses: Vec<IpAddr>) {
-        self.change(|status| status.addresses = addresses);
+        self.change(|shown| shown.addresses = addresses);
     }
 
     /// Stays on the screen until the next success.
     pub fn failed(&self, failure: Failure) {
-        self.change(|status| status.failed = Some(failure));
+        let Failure { phase, cause, hint } = failure;
+        let failed = Failed { what: phase.to_owned(), cause, remedy: hint };
+        self.change(|shown| shown.status.failed = Some(failed));
     }
 
     pub fn works_again(&self) {
-        self.change(|status| status.failed = None);
+        self.change(|shown| shown.status.failed = None);
     }
 
-    fn change(&self, change: impl FnOnce(&mut Status)) {
-        let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = status.clone();
-        change(&mut status);
-        if *status != before {
-            print(&render(&status, &clock()));
+    fn change(&self, change: impl FnOnce(&mut Shown)) {
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = shown.clone();
+        change(&mut shown);
+        if *shown == before {
+            return;
+        }
+        let text = serde_json::to_vec(&shown.status).unwrap_or_default();
+        let path = Path::new(STATUS_FILE);
+        let folder = path.parent().map_or(Ok(()), std::fs::create_dir_all);
+        if let Err(error) = folder.map_err(anyhow::Error::from).and_then(|()| Ok(durable::write(path, &text, 0o600)?)) {
+            tracing::debug!(%error, "the screens do not get the status");
+        }
+        let news = Shown { status: Status { progress: None, ..before.status }, ..before };
+        let line = Shown { status: Status { progress: None, ..shown.status.clone() }, ..shown.clone() };
+        if news != line && Path::new(CONTAINER).exists() {
+            print(&render(&shown, &clock()));
         }
     }
 }
 
-fn render(status: &Status, clock: &str) -> String {
-    let addresses: Vec<String> = status.addresses.iter().map(ToString::to_string).collect();
+fn render(shown: &Shown, clock: &str) -> String {
+    let Shown { status, addresses } = shown;
+    let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
     let addresses = if addresses.is_empty() { "no address yet".to_owned() } else { addresses.join(", ") };
-    let mut text =
-        format!("\r\n[{clock} UTC] Ashlar: {} ({addresses})\r\n  now:    {}\r\n", status.who, status.doing);
-    if let Some(failure) = &status.failed {
-        text += &format!("  failed: {}: {}\r\n", failure.phase, failure.cause);
-        if let Some(hint) = &failure.hint {
-            text += &format!("  hint:   {hint}\r\n");
+    let mut text = format!(
+        "\r\n[{clock} UTC] Ashlar: {} of cluster {} ({addresses})\r\n  now:    {}\r\n",
+        status.host, status.cluster, status.doing
+    );
+    if let Some(failed) = &status.failed {
+        text += &format!("  failed: {}: {}\r\n", failed.what, failed.cause);
+        if let Some(remedy) = &failed.remedy {
+            text += &format!("  hint:   {remedy}\r\n");
         }
     }
     text
@@ -94,13 +133,13 @@ mod tests {
 
     #[test]
     fn the_screen_says_who_where_what_and_what_to_do() {
-        let status = Status {
-            who: "master-1 of cluster lab".into(),
-            addresses: vec!["192.0.2.21".parse().expect("an address")],
-            doing: "waiting for the engine".into(),
-            failed: Some(Failure::new("check", "/dev/vda is busy").hint("unmount it")),
-        };
-        let text = render(&status, "10:00:00").replace("\r\n", "\n");
+        let console = Console::new("master-1", "lab", "live system");
+        let mut shown = console.shown.lock().expect("not poisoned");
+        shown.addresses = vec!["192.0.2.21".parse().expect("an address")];
+        shown.status.doing = "waiting for the engine".into();
+        let remedy = Some("unmount it".into());
+        shown.status.failed = Some(Failed { what: "check".into(), cause: "/dev/vda is busy".into(), remedy });
+        let text = render(&shown, "10:00:00").replace("\r\n", "\n");
         assert_eq!(
             text,
             "\n[10:00:00 UTC] Ashlar: master-1 of cluster lab (192.0.2.21)\n  now:    waiting for the engine\n  \

@@ -27,6 +27,7 @@ const MEDIUM_MODULES: &str = "biosdisk iso9660 part_gpt part_msdos search search
 const SHIM: &str = "usr/lib/shim/shimx64.efi.signed";
 const DISK_GRUB: &str = "usr/lib/grub/x86_64-efi-signed/grubx64.efi.signed";
 const MEDIUM_GRUB: &str = "usr/lib/grub/x86_64-efi-signed/gcdx64.efi.signed";
+const NETWORK_GRUB: &str = "usr/lib/grub/x86_64-efi-signed/grubnetx64.efi.signed";
 
 /// Files of this stage.
 pub const DISK_EFI: &str = "disk-efi.img";
@@ -35,6 +36,9 @@ const DISK_CORE: &str = "disk-core.img";
 pub const MEDIUM_CORE: &str = "medium-core.img";
 const DISK_BOOT: &str = "boot.img";
 pub const MEDIUM_BOOT: &str = "boot_hybrid.img";
+/// For firmware that boots from the network.
+pub const NETWORK_SHIM: &str = "shimx64.efi";
+pub const NETWORK_EFI: &str = "grubnetx64.efi";
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -63,6 +67,8 @@ pub async fn make(packages: &Path, out: &Path) -> Result<(), Error> {
     for name in [DISK_BOOT, MEDIUM_BOOT] {
         copy(&packages.join("usr/lib/grub/i386-pc").join(name), &out.join(name))?;
     }
+    copy(&packages.join(SHIM), &out.join(NETWORK_SHIM))?;
+    copy(&packages.join(NETWORK_GRUB), &out.join(NETWORK_EFI))?;
     let script = format!(
         "set -eu; cd /mnt/out
          grub-mkimage -O i386-pc -p /grub -c disk-stub.cfg -o {DISK_CORE} {DISK_MODULES}

@@ -20,7 +20,7 @@ use crate::images::{self, BuiltImage};
 use crate::stage::{self, Key, cached};
 use crate::system::{self, Programs};
 use crate::{
-    boot_loader, boot_menu, commit_signature, components, disk, initramfs, medium, packages, release,
+    boot_loader, boot_menu, commit_signature, components, disk, initramfs, medium, minimal, packages, release,
     repository, sbom, squash, tree,
 };
 
@@ -114,6 +114,8 @@ pub enum Error {
     Squash(#[from] squash::Error),
     #[error("making the medium")]
     Medium(#[from] medium::Error),
+    #[error("making the minimal medium")]
+    Minimal(#[from] minimal::Error),
     #[error(transparent)]
     Repository(#[from] repository::Error),
     #[error("writing the release")]
@@ -185,7 +187,7 @@ impl<'a> Build<'a> {
             }
         };
         let mut ours =
-            programs_in(&options.our_binaries, &[system::OUR_PROGRAMS, system::OUR_IMAGE_PROGRAMS].concat());
+            programs_in(&options.our_binaries, &[system::OUR_PROGRAMS, system::OUR_MEDIUM_PROGRAMS, system::OUR_IMAGE_PROGRAMS].concat());
         ours.extend(options.ignition.iter().map(|path| ("ashlar-ignition".to_owned(), path.clone())));
         let missing = system::missing(&upstream, &ours);
         if !missing.is_empty() {
@@ -199,7 +201,9 @@ impl<'a> Build<'a> {
         let versions = components::versions(&layers)?;
         let os = options.source_root.join("image/os");
         check_sandbox_image(&os, &versions)?;
-        let lacking = missing.iter().any(|name| !system::OUR_PROGRAMS.contains(name));
+        let lacking = missing.iter().any(|name| {
+            !system::OUR_PROGRAMS.contains(name) && !system::OUR_MEDIUM_PROGRAMS.contains(name)
+        });
         Ok(Self {
             options,
             os,
@@ -343,7 +347,8 @@ impl<'a> Build<'a> {
             .text(include_str!("sbom/spdx.rs"))
             .text(include_str!("sbom/licence.rs"))
             .file(&self.options.source_root.join("Cargo.lock"))?
-            .text(include_str!("medium.rs"));
+            .text(include_str!("medium.rs"))
+            .text(include_str!("minimal.rs"));
         for made in
             [&parts.fetched, &parts.packages, &parts.loader, &parts.initramfs, &parts.base, &parts.images]
         {
@@ -392,15 +397,19 @@ impl<'a> Build<'a> {
             version: self.version(),
             kernel: &boot.join(&deployment.kernel),
             initramfs: &boot.join(&deployment.initramfs),
-            root_filesystem: &root_filesystem,
             loader: &parts.loader.path,
             root: root.ok_or(Error::NoKubernetes)?,
             deployment: &deployment.path,
         };
-        medium::make(&medium_parts, &work, &image).await?;
+        let full = medium::make(&medium_parts, &root_filesystem, &work, &image).await?;
+        self.start("medium", "writing the minimal ISO image");
+        let minimal_parts =
+            minimal::Parts { common: medium_parts, full: &full, root_filesystem: &root_filesystem, ours: &self.ours };
+        minimal::make(&minimal_parts, &work, &dir.join(release::MINIMAL_MEDIUM)).await?;
 
         self.start("release", "hashing and signing");
-        let mut names = vec![release::MEDIUM.to_owned(), packages::LOCK.to_owned()];
+        let mut names =
+            vec![release::MEDIUM.to_owned(), release::MINIMAL_MEDIUM.to_owned(), packages::LOCK.to_owned()];
         let lock = dir.join(packages::LOCK);
         fs::copy(parts.fetched.path.join(packages::LOCK), &lock).map_err(file(&lock))?;
         for (name, _) in &bill.1 {

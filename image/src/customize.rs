@@ -47,7 +47,7 @@ pub fn inspect(image: &Path) -> Result<Contents, Error> {
     let read = |source| Error::Read { path: image.to_owned(), source };
     let mut file = File::open(image).map_err(read)?;
     let found = file.metadata().map_err(read)?.len();
-    let needed = end(media.root_filesystem).max(end(media.host_view));
+    let needed = media.root_filesystem.map_or(0, end).max(end(media.host_view));
     if found < needed {
         return Err(Error::Cut { path: image.to_owned(), found, needed });
     }

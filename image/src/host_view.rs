@@ -1,6 +1,6 @@
 //! One host's view of the medium: bytes that take the place of the base image's while it is being served.
 
-use ashlar_model::release::{Media, Range};
+use ashlar_model::release::Media;
 
 /// Bytes to serve at `offset` in place of what the image file has there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,22 +29,33 @@ pub enum Error {
 /// # Errors
 /// Something does not fit its reserved area, or cannot stand in it.
 pub fn patches(media: &Media, view: &[u8], arguments: &[String]) -> Result<Vec<Patch>, Error> {
+    let view_area = media.host_view;
+    let argument_room = media.kernel_arguments.iter().map(|area| area.length).min().unwrap_or_default();
+    check(view, arguments, view_area.length, argument_room)?;
+    // What follows in the area is blank already.
+    let mut patches = vec![Patch { offset: view_area.offset, bytes: view.to_vec() }];
+    if !arguments.is_empty() {
+        let line = arguments.join(" ").into_bytes();
+        patches.extend(
+            media.kernel_arguments.iter().map(|area| Patch { offset: area.offset, bytes: line.clone() }),
+        );
+    }
+    Ok(patches)
+}
+
+/// Whether they fit into so many bytes each, and can stand there.
+///
+/// # Errors
+/// They do not, or cannot.
+pub fn check(view: &[u8], arguments: &[String], view_room: u64, argument_room: u64) -> Result<(), Error> {
     if view.contains(&b'\n') {
         return Err(Error::NotCompact);
     }
-    // What follows in the area is blank already.
-    let mut patches = vec![fit("the identity and network settings", media.host_view, view.to_vec())?];
-    if arguments.is_empty() {
-        return Ok(patches);
-    }
+    fit("the identity and network settings", view.len(), view_room)?;
     if let Some(bad) = arguments.iter().find(|argument| argument.contains(unfit)) {
         return Err(Error::Argument(bad.clone()));
     }
-    let line = arguments.join(" ").into_bytes();
-    for area in &media.kernel_arguments {
-        patches.push(fit("the kernel arguments", *area, line.clone())?);
-    }
-    Ok(patches)
+    fit("the kernel arguments", arguments.join(" ").len(), argument_room)
 }
 
 /// Overwrites the part of `buffer`, which was read at `offset`, that patches cover.
@@ -60,11 +71,11 @@ pub fn apply(patches: &[Patch], offset: u64, buffer: &mut [u8]) {
     }
 }
 
-fn fit(what: &'static str, area: Range, bytes: Vec<u8>) -> Result<Patch, Error> {
-    let need = bytes.len() as u64;
-    match need.checked_sub(area.length) {
-        None | Some(0) => Ok(Patch { offset: area.offset, bytes }),
-        Some(over) => Err(Error::TooLarge { what, need, room: area.length, over }),
+fn fit(what: &'static str, need: usize, room: u64) -> Result<(), Error> {
+    let need = need as u64;
+    match need.checked_sub(room) {
+        None | Some(0) => Ok(()),
+        Some(over) => Err(Error::TooLarge { what, need, room, over }),
     }
 }
 
@@ -75,13 +86,14 @@ fn unfit(character: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ashlar_model::release::Range;
 
     fn media() -> Media {
         Media {
             version: "1".into(),
             host_view: Range { offset: 100, length: 10 },
             kernel_arguments: vec![Range { offset: 50, length: 8 }],
-            root_filesystem: Range { offset: 200, length: 1 },
+            root_filesystem: None,
         }
     }
 

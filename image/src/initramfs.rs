@@ -94,23 +94,36 @@ pub fn append_programs(base: &Path, programs: &[(&str, PathBuf)], target: &Path)
     let mut file = fs::OpenOptions::new().append(true).open(target).map_err(append(target))?;
     let length = file.metadata().map_err(append(target))?.len();
     file.write_all(&vec![0; padding(length)]).map_err(append(target))?;
-    let mut packed = zstd::Encoder::new(file, 3).map_err(append(target))?;
-    let mut inode = 1;
+    let mut files = Vec::new();
     for (path, from) in programs {
+        files.push(((*path).to_owned(), 0o755, fs::read(from).map_err(append(from))?));
+    }
+    let packed = zstd::encode_all(archive(&files).map_err(append(target))?.as_slice(), 3);
+    packed.and_then(|packed| file.write_all(&packed)).map_err(append(target))
+}
+
+/// A newc archive of files `(path, mode, contents)` and the folders that they lie in.
+///
+/// # Errors
+/// A file is too large for the format.
+pub fn archive(files: &[(String, u32, Vec<u8>)]) -> io::Result<Vec<u8>> {
+    let mut packed = Vec::new();
+    let mut inode = 1;
+    for (path, mode, contents) in files {
         for parent in parents(path) {
             let directory = newc::Builder::new(&parent).ino(inode).mode(DIRECTORY | 0o755).nlink(2);
-            directory.write(&mut packed, 0).finish().map_err(append(target))?;
+            directory.write(&mut packed, 0).finish()?;
             inode += 1;
         }
-        let bytes = fs::read(from).map_err(append(from))?;
-        let length = u32::try_from(bytes.len())
-            .map_err(|_| Error::Append { path: from.clone(), source: io::ErrorKind::FileTooLarge.into() })?;
-        let mut entry = newc::Builder::new(path).ino(inode).mode(REGULAR | 0o755).write(&mut packed, length);
-        entry.write_all(&bytes).and_then(|()| entry.finish().map(drop)).map_err(append(target))?;
+        let length = u32::try_from(contents.len()).map_err(|_| io::ErrorKind::FileTooLarge)?;
+        let mut entry = newc::Builder::new(path).ino(inode).mode(REGULAR | mode).write(&mut packed, length);
+        entry.write_all(contents)?;
+        entry.finish()?;
         inode += 1;
     }
-    newc::trailer(&mut packed).map_err(append(target))?;
-    packed.finish().map(drop).map_err(append(target))
+    newc::trailer(&mut packed)?;
+    packed.resize(packed.len() + padding(packed.len() as u64), 0);
+    Ok(packed)
 }
 
 /// The kernel looks for the next archive at a multiple of four.

@@ -18,6 +18,8 @@ pub mod images;
 pub mod initramfs;
 pub mod iso;
 pub mod medium;
+pub mod minimal;
+pub mod network_boot;
 pub mod oci;
 pub mod packages;
 pub mod release;

@@ -20,10 +20,12 @@ pub const MEDIA: &str = "/ashlar/media.json";
 pub const HOST_VIEW: &str = "/ashlar/host.json";
 /// `SOURCE_DATE_EPOCH` as xorriso wants it.
 const FILE_DATES: &str = "2025010100000000";
-const BOOT_MENU: &str = "/boot/grub/grub.cfg";
+pub const KERNEL: &str = "/boot/vmlinuz";
+pub const INITRAMFS: &str = "/boot/initrd.img";
+pub(crate) const BOOT_MENU: &str = "/boot/grub/grub.cfg";
 
 const HOST_VIEW_BYTES: usize = 8 << 20;
-const MEDIA_BYTES: usize = 4096;
+pub(crate) const MEDIA_BYTES: usize = 4096;
 const ARGUMENT_BYTES: usize = 2048;
 const ARGUMENT_START: &str = "set host_arguments=\"";
 const EFI_PARTITION: &str = "C12A7328-F81F-11D2-BA4B-00A0C93EC93B";
@@ -49,7 +51,6 @@ pub struct Parts<'a> {
     pub version: &'a str,
     pub kernel: &'a Path,
     pub initramfs: &'a Path,
-    pub root_filesystem: &'a Path,
     pub loader: &'a Path,
     /// Root partition inside the disk image.
     pub root: &'a Partition,
@@ -61,12 +62,30 @@ pub struct Parts<'a> {
 ///
 /// # Errors
 /// A file cannot be written, or xorriso fails.
-pub async fn make(parts: &Parts<'_>, work: &Path, image: &Path) -> Result<Media, Error> {
-    write(&work.join("grub.cfg"), menu(parts).as_bytes())?;
+pub async fn make(
+    parts: &Parts<'_>,
+    root_filesystem: &Path,
+    work: &Path,
+    image: &Path,
+) -> Result<Media, Error> {
+    let fixed = fixed_arguments(parts, LABEL);
+    write(&work.join("grub.cfg"), menu(parts.version, &fixed, "/boot/initrd.img").as_bytes())?;
     write(&work.join("host.json"), &reserved("{}", HOST_VIEW_BYTES))?;
     write(&work.join("media.json"), &reserved("", MEDIA_BYTES))?;
-    run_xorriso(parts, work, image).await?;
-    let media = measure(parts.version, image)?;
+    let own = [
+        (ROOT_FILE_SYSTEM, root_filesystem.to_owned()),
+        (HOST_VIEW, work.join("host.json")),
+        (MEDIA, work.join("media.json")),
+        (BOOT_MENU, work.join("grub.cfg")),
+    ];
+    run_xorriso(parts, &own, image).await?;
+    let mut file = File::open(image).map_err(|source| Error::Read { path: image.to_owned(), source })?;
+    let media = Media {
+        version: parts.version.to_owned(),
+        host_view: range(iso::find(&mut file, HOST_VIEW)?),
+        kernel_arguments: vec![argument_area(image)?],
+        root_filesystem: Some(range(iso::find(&mut file, ROOT_FILE_SYSTEM)?)),
+    };
     write_media(image, &media)?;
     Ok(media)
 }
@@ -82,22 +101,28 @@ pub fn read_media(image: &Path) -> Result<Media, Error> {
     Ok(serde_json::from_slice(&read_extent(&mut file, extent).map_err(fail)?)?)
 }
 
-fn menu(parts: &Parts<'_>) -> String {
-    let pad = " ".repeat(ARGUMENT_BYTES);
+/// What the live system needs on its command line; `live` says where its root file system is.
+pub(crate) fn fixed_arguments(parts: &Parts<'_>, live: &str) -> String {
     let root = format!("ashlar.root={},{}", parts.root.start, parts.root.size);
-    let fixed = format!("ashlar.live={LABEL} {root} ostree={} rw systemd.gpt_auto=0", parts.deployment);
+    format!(
+        "ashlar.live={live} {root} ostree={} rw systemd.gpt_auto=0 console=tty0 console=ttyS0,115200",
+        parts.deployment
+    )
+}
+
+pub(crate) fn menu(version: &str, fixed: &str, initrds: &str) -> String {
+    let pad = " ".repeat(ARGUMENT_BYTES);
     format!(
         "serial --unit=0 --speed=115200
 terminal_input console serial
 terminal_output console serial
 set timeout=1
 {ARGUMENT_START}{pad}\"
-menuentry \"Ashlar {}\" {{
-    linux /boot/vmlinuz {fixed} console=tty0 console=ttyS0,115200 $host_arguments
-    initrd /boot/initrd.img
+menuentry \"Ashlar {version}\" {{
+    linux /boot/vmlinuz {fixed} $host_arguments
+    initrd {initrds}
 }}
-",
-        parts.version
+"
     )
 }
 
@@ -111,16 +136,17 @@ pub(crate) fn reserved(text: &str, length: usize) -> Vec<u8> {
     bytes
 }
 
-async fn run_xorriso(parts: &Parts<'_>, work: &Path, image: &Path) -> Result<(), Error> {
+/// What every medium has, and its `own` files: `(path on the medium, file)`.
+pub(crate) async fn run_xorriso(
+    parts: &Parts<'_>,
+    own: &[(&str, PathBuf)],
+    image: &Path,
+) -> Result<(), Error> {
     let loader = |name: &str| parts.loader.join(name);
     let files = [
-        ("/boot/vmlinuz", parts.kernel.to_owned()),
-        ("/boot/initrd.img", parts.initramfs.to_owned()),
+        (KERNEL, parts.kernel.to_owned()),
+        (INITRAMFS, parts.initramfs.to_owned()),
         ("/boot/grub/bios.img", loader(MEDIUM_CORE)),
-        (BOOT_MENU, work.join("grub.cfg")),
-        (ROOT_FILE_SYSTEM, parts.root_filesystem.to_owned()),
-        (HOST_VIEW, work.join("host.json")),
-        (MEDIA, work.join("media.json")),
     ];
     let made = Cmd::new("xorriso")
         .env("SOURCE_DATE_EPOCH", SOURCE_DATE_EPOCH)
@@ -135,30 +161,25 @@ async fn run_xorriso(parts: &Parts<'_>, work: &Path, image: &Path) -> Result<(),
         .arg(loader(MEDIUM_EFI))
         .args(["-appended_part_as_gpt", "-eltorito-alt-boot", "-e", "--interval:appended_partition_2:all::"])
         .args(["-no-emul-boot", "-graft-points"])
-        .args(files.iter().map(|(to, from)| format!("{to}={}", from.display())))
+        .args(files.iter().chain(own).map(|(to, from)| format!("{to}={}", from.display())))
         .timeout(Duration::from_secs(600))
         .run()
         .await;
     made.map(drop).map_err(|source| Error::Make { path: image.to_owned(), source })
 }
 
-fn measure(version: &str, image: &Path) -> Result<Media, Error> {
+/// Where kernel arguments are written into the boot menu.
+pub(crate) fn argument_area(image: &Path) -> Result<Range, Error> {
     let fail = |source| Error::Read { path: image.to_owned(), source };
     let mut file = File::open(image).map_err(fail)?;
-    let menu_extent = iso::find(&mut file, BOOT_MENU)?;
-    let menu = read_extent(&mut file, menu_extent).map_err(fail)?;
+    let extent = iso::find(&mut file, BOOT_MENU)?;
+    let menu = read_extent(&mut file, extent).map_err(fail)?;
     let start = menu.windows(ARGUMENT_START.len()).position(|part| part == ARGUMENT_START.as_bytes());
     let start = (start.ok_or(Error::NoArguments)? + ARGUMENT_START.len()) as u64;
-    let arguments = Range { offset: menu_extent.offset + start, length: ARGUMENT_BYTES as u64 };
-    Ok(Media {
-        version: version.to_owned(),
-        host_view: range(iso::find(&mut file, HOST_VIEW)?),
-        kernel_arguments: vec![arguments],
-        root_filesystem: range(iso::find(&mut file, ROOT_FILE_SYSTEM)?),
-    })
+    Ok(Range { offset: extent.offset + start, length: ARGUMENT_BYTES as u64 })
 }
 
-fn write_media(image: &Path, media: &Media) -> Result<(), Error> {
+pub(crate) fn write_media(image: &Path, media: &Media) -> Result<(), Error> {
     let fail = |source| Error::Write { path: image.to_owned(), source };
     let text = serde_json::to_vec(media)?;
     let mut file = OpenOptions::new().read(true).write(true).open(image).map_err(fail)?;
@@ -169,18 +190,18 @@ fn write_media(image: &Path, media: &Media) -> Result<(), Error> {
     file.seek(SeekFrom::Start(extent.offset)).and_then(|_| file.write_all(&text)).map_err(fail)
 }
 
-fn read_extent(file: &mut File, extent: iso::Extent) -> io::Result<Vec<u8>> {
+pub(crate) fn read_extent(file: &mut File, extent: iso::Extent) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; extent.length as usize];
     file.seek(SeekFrom::Start(extent.offset))?;
     file.read_exact(&mut bytes)?;
     Ok(bytes)
 }
 
-fn range(extent: iso::Extent) -> Range {
+pub(crate) fn range(extent: iso::Extent) -> Range {
     Range { offset: extent.offset, length: extent.length }
 }
 
-fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     fs::write(path, bytes).map_err(|source| Error::Write { path: path.to_owned(), source })
 }
 

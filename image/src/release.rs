@@ -17,6 +17,7 @@ pub const PUBLIC_KEY: &str = "ashlar-release.pub";
 /// In the system: the key whose releases a node takes as updates.
 pub const TRUSTED_KEY: &str = "usr/share/ashlar/release.pub";
 pub const MEDIUM: &str = "ashlar.iso";
+pub const MINIMAL_MEDIUM: &str = "ashlar-minimal.iso";
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {

@@ -13,7 +13,9 @@ use crate::images::BuiltImage;
 use crate::initramfs;
 
 /// Our programs in `/usr/bin` of every host.
-pub const OUR_PROGRAMS: &[&str] = &["ashlar-agent", "ashlar-bootstrap", "ashlar-ignition"];
+pub const OUR_PROGRAMS: &[&str] = &["ashlar-agent", "ashlar-bootstrap", "ashlar-console", "ashlar-ignition"];
+/// Ours, in the initramfs of media that fetch their root file system.
+pub const OUR_MEDIUM_PROGRAMS: &[&str] = &["ashlar-fetch"];
 /// Ours, inside a container image only.
 pub const OUR_IMAGE_PROGRAMS: &[&str] = &["ashlar-controllers"];
 /// Upstream programs in `/usr/bin` of every host.
@@ -81,6 +83,7 @@ pub fn missing(upstream: &Programs, ours: &Programs) -> Vec<&'static str> {
         lacks(upstream, PROGRAMS),
         lacks(upstream, CNI_PLUGINS),
         lacks(ours, OUR_PROGRAMS),
+        lacks(ours, OUR_MEDIUM_PROGRAMS),
         lacks(ours, OUR_IMAGE_PROGRAMS),
     ]
     .concat()

@@ -16,7 +16,7 @@ use crate::inventory::Inventory;
 use serde::{Deserialize, Serialize};
 
 /// The per-host view of a medium (`/run/ashlar/host.json` in the live system).
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct HostView {
     /// Format of this file; 1.
     pub version: u32,
@@ -32,6 +32,43 @@ pub struct HostView {
     /// When this was written, in seconds since 1970: the machine's clock is not before it. 0: not known.
     #[serde(default)]
     pub issued_at: u64,
+    /// Where a small medium gets the rest, tried in order: URLs of `rootfs.squashfs`, or of a full medium (`….iso`).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<String>,
+    /// Certificates (PEM) that the live system trusts besides its own.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub ca_bundle_pem: String,
+    /// What to install when no engine says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answers: Option<Answers>,
+}
+
+/// An install without an engine: what it would have asked for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Answers {
+    /// Device to write, e.g. `/dev/disk/by-id/…`.
+    pub disk: String,
+    /// Data on the disk may be lost.
+    #[serde(default)]
+    pub wipe: bool,
+    /// Read everything back after writing.
+    #[serde(default)]
+    pub verify: bool,
+    /// Ignition configuration of the first boot from that disk.
+    pub ignition: serde_json::Value,
+    #[serde(default)]
+    pub then: Then,
+}
+
+/// What a machine does when it has installed itself.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Then {
+    /// For media that stay in the drive.
+    #[default]
+    PowerOff,
+    Reboot,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -7,6 +7,7 @@ pub mod boot_counter;
 pub mod bootstrap_api;
 pub mod commit_signature;
 pub mod config;
+pub mod console;
 pub mod control_plane;
 pub mod event;
 pub mod inventory;

@@ -69,7 +69,32 @@ pub struct Media {
     pub version: String,
     pub host_view: Range,
     pub kernel_arguments: Vec<Range>,
-    pub root_filesystem: Range,
+    /// None on a minimal medium, which fetches it.
+    #[serde(default)]
+    pub root_filesystem: Option<Range>,
+}
+
+/// `fetch.json` in the initramfs of what fetches its root file system: the trust in it comes with the medium.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FetchList {
+    pub version: String,
+    /// Bytes.
+    pub size: u64,
+    /// Where it begins in the full medium of the same release.
+    pub medium_offset: u64,
+    /// Bytes; the last chunk may be shorter.
+    pub chunk_size: u64,
+    /// SHA-256 of each chunk, in hex.
+    pub chunks: Vec<String>,
+}
+
+impl FetchList {
+    /// The bytes of chunk `index`; empty past the end.
+    #[must_use]
+    pub fn range(&self, index: usize) -> std::ops::Range<u64> {
+        let start = (index as u64).saturating_mul(self.chunk_size).min(self.size);
+        start..start.saturating_add(self.chunk_size).min(self.size)
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -68,6 +68,7 @@ impl<'a> Engine<'a> {
     pub async fn enroll(&mut self) -> Task {
         let mut backoff = Backoff::default();
         loop {
+            self.add(&std::fs::read_to_string(ashlar_model::console::ENGINE_FILE).unwrap_or_default());
             self.console.doing(format!("enrolling with the engine at {}", self.urls.join(" or ")));
             match self.call_all(Method::POST, "enroll", Some(&self.enroll)).await {
                 Ok((index, task)) => {
@@ -147,6 +148,15 @@ impl<'a> Engine<'a> {
     async fn enroll_once(&mut self) {
         if let Err(error) = self.call_all::<_, Task>(Method::POST, "enroll", Some(&self.enroll)).await {
             tracing::debug!(error = chain(&error), "enrolling again failed");
+        }
+    }
+
+    /// What a person typed at the console is asked first; who answers proves himself by the medium's authority.
+    fn add(&mut self, typed: &str) {
+        let url = typed.trim().trim_end_matches('/');
+        if !url.is_empty() && !self.urls.iter().any(|known| known == url) {
+            self.urls.insert(0, url.to_owned());
+            self.current = 0;
         }
     }
 

@@ -85,8 +85,7 @@ async fn an_engine_that_restarts_and_forgets_gets_the_result_after_a_new_enrolme
         engine_urls: vec!["https://127.0.0.1:1".into(), format!("https://{address}/")],
         engine_ca_pem: authority.certificate_pem.clone(),
         token: "token-1".into(),
-        network_keyfiles: vec![],
-        issued_at: 0,
+        ..HostView::default()
     };
     let identity = ashlar_pki::self_signed("master-1", &[], &[]).expect("an identity");
     let console = Console::default();
@@ -101,4 +100,19 @@ async fn an_engine_that_restarts_and_forgets_gets_the_result_after_a_new_enrolme
     let (task, (second, _)) = tokio::join!(engine.post_result(&result), Server::start(&address, &authority));
     assert!(matches!(task, Task::Wait));
     assert_eq!(second.end().await, ["result", "enroll", "result"]);
+}
+
+#[test]
+fn a_typed_engine_is_asked_first_and_once() {
+    let view = HostView { engine_urls: vec!["https://a:1".into()], ..HostView::default() };
+    let authority = ashlar_pki::authority("install CA").expect("an authority");
+    let view = HostView { engine_ca_pem: authority.certificate_pem, ..view };
+    let identity = ashlar_pki::self_signed("master-1", &[], &[]).expect("an identity");
+    let console = Console::default();
+    let mut engine = Engine::new(&view, &identity, enroll(), &console).expect("a client");
+    engine.current = 0;
+    for typed in ["", "https://b:2/\n", "https://b:2", "https://a:1"] {
+        engine.add(typed);
+    }
+    assert_eq!(engine.urls, ["https://b:2", "https://a:1"]);
 }

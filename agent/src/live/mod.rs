@@ -1,15 +1,18 @@
 //! The live system: say who we are, ask the engine what to do, do it, report. The engine may stop and come back at
 //! any time; a task goes on meanwhile, and a finished one is reported again and not repeated.
 
+mod alone;
 mod bootstrap;
 mod done;
 mod engine;
 mod engine_clock;
 mod identity;
 mod network;
+mod trust;
 mod work;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::Context;
 use ashlar_host::{clock, inventory};
@@ -23,10 +26,15 @@ const MEDIUM: &str = "/run/ashlar/medium";
 
 pub async fn run() -> anyhow::Result<()> {
     let view = read_view(Path::new(HOST_VIEW))?;
-    let console = Console::new(&view.host, &view.cluster);
     set_clock(view.issued_at);
+    let console = Arc::new(Console::new(&view.host, &view.cluster, "live system"));
+    console.release(release_version(Path::new(MEDIUM)));
     let identity = identity::load_or_make(&view.host)?;
     network::write_keyfiles(&view.network_keyfiles).await?;
+    trust::add(&view.ca_bundle_pem)?;
+    if view.engine_urls.is_empty() {
+        return alone::run(&view, &identity, &console).await;
+    }
     let addresses = network::wait_for_address(&console).await;
     console.addresses(addresses);
     console.doing("reading what this machine is made of");
@@ -50,8 +58,12 @@ pub async fn run() -> anyhow::Result<()> {
     }
 }
 
+/// A medium that nobody wrote to has none.
 fn read_view(path: &Path) -> anyhow::Result<HostView> {
-    let text = std::fs::read(path).with_context(|| format!("reading {}", path.display()))?;
+    let text = match std::fs::read(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(HostView::default()),
+        read => read.with_context(|| format!("reading {}", path.display()))?,
+    };
     let view: HostView =
         serde_json::from_slice(&text).with_context(|| format!("reading the JSON of {}", path.display()))?;
     anyhow::ensure!(
@@ -60,7 +72,6 @@ fn read_view(path: &Path) -> anyhow::Result<HostView> {
         path.display(),
         view.version
     );
-    anyhow::ensure!(!view.engine_urls.is_empty(), "{} names no engine", path.display());
     Ok(view)
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use ashlar_host::cmd::Cmd;
-use ashlar_host::inventory::{Machine, interfaces};
+use ashlar_host::inventory::interfaces;
 use ashlar_model::inventory::Interface;
 
 use crate::console::Console;
@@ -37,11 +37,10 @@ pub async fn write_keyfiles(keyfiles: &[(String, String)]) -> anyhow::Result<()>
 
 /// Returns as soon as any interface has a global address.
 pub async fn wait_for_address(console: &Console) -> Vec<IpAddr> {
-    let machine = Machine::default();
     let started = Instant::now();
     let mut pause = Duration::from_millis(100);
     loop {
-        let interfaces = interfaces::read(&machine).await;
+        let interfaces = interfaces::with_stacked().await;
         let addresses: Vec<IpAddr> = interfaces.iter().flat_map(|one| one.addresses.clone()).collect();
         if !addresses.is_empty() {
             console.works_again();
@@ -65,5 +64,5 @@ fn explain(interfaces: &[Interface]) -> Failure {
         return Failure::new("network", cause).hint("check cables and switch ports");
     }
     Failure::new("network", format!("no address on {}", with_link.join(", ")))
-        .hint("check the DHCP server and the port's VLAN")
+        .hint("check the DHCP server and the port's VLAN, or press n on this console to set an address")
 }

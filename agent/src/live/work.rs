@@ -109,7 +109,7 @@ impl<'a> Worker<'a> {
             }
             let progress = receiver.borrow_and_update().clone();
             if let Some(progress) = progress {
-                self.console.doing(progress.message.clone());
+                self.console.works(progress.message.clone(), progress.bytes);
                 engine.post_progress(&progress).await;
             }
         }

@@ -22,8 +22,9 @@ use ashlar_model::keys::{ClusterKeys, KeyPair};
 use ashlar_model::node::{CLUSTER_KEYS_FILE, IDENTITY_CERTIFICATE, IDENTITY_KEY, NODE_FILE, NodeFile};
 use serde::de::DeserializeOwned;
 
+use crate::console::Console;
 use crate::durable;
-use crate::failure::chain;
+use crate::failure::{Failure, chain};
 
 const ORDER_FILE: &str = "/var/lib/ashlar/node/order.json";
 /// How often what time alone changes (certificates) is looked at.
@@ -47,7 +48,22 @@ pub async fn run() -> anyhow::Result<()> {
     tokio::spawn(machine_config::run(file.clone()));
     let node = apply::Node::new(Path::new("/"), file, keys)?;
     let boot_health = boot_health::BootHealth::new(Path::new("/boot"));
-    Daemon { node, server, order, applied: None, slot_is_wiped: false, boot_health }.run().await
+    let console = screen(node.file());
+    Daemon { node, server, order, applied: None, slot_is_wiped: false, boot_health, console }.run().await
+}
+
+/// What the consoles of an installed machine show.
+fn screen(file: &NodeFile) -> Console {
+    let role = serde_json::to_value(file.role).ok().and_then(|role| role.as_str().map(str::to_owned));
+    Console::new(&file.host, &file.cluster.name, &role.unwrap_or_default())
+}
+
+fn doing(order: &NodeOrder) -> &'static str {
+    match (order.enrolment_over, order.control_plane) {
+        (false, _) => "joining the cluster",
+        (true, true) => "serving the cluster and its control plane",
+        (true, false) => "serving the cluster",
+    }
 }
 
 struct Daemon {
@@ -58,12 +74,21 @@ struct Daemon {
     applied: Option<Instant>,
     slot_is_wiped: bool,
     boot_health: boot_health::BootHealth,
+    console: Console,
 }
 
 impl Daemon {
     async fn run(mut self) -> anyhow::Result<()> {
         loop {
             let trouble = self.make_it_so().await;
+            self.console.doing(doing(&self.order));
+            match &trouble {
+                Some(trouble) => self.console.failed(
+                    Failure::new("the order", trouble.clone()).hint("tried again every second; see `journalctl -u ashlar-agent`"),
+                ),
+                None if self.order.enrolment_over => self.console.works_again(),
+                None => {}
+            }
             self.boot_health.look().await;
             let pause = self.report(trouble).await;
             tokio::time::sleep(pause).await;
@@ -117,8 +142,19 @@ impl Daemon {
             message: trouble.unwrap_or_default(),
         };
         match server.report(&report).await {
-            Ok(new) => self.take(&new),
-            Err(error) => tracing::debug!(error = chain(&error), "no order"),
+            Ok(new) => {
+                self.take(&new);
+                self.console.works_again();
+            }
+            Err(error) => {
+                tracing::debug!(error = chain(&error), "no order");
+                if !self.order.enrolment_over {
+                    self.console.failed(
+                        Failure::new("asking for orders", chain(&error))
+                            .hint("check that the bootstrap runs and that this network reaches it; trying on"),
+                    );
+                }
+            }
         }
         self.server.as_ref().map_or(HOUSEKEEPING, |server| server.pause(self.order.enrolment_over))
     }

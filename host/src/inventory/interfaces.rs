@@ -8,6 +8,8 @@ use serde::Deserialize;
 use super::Machine;
 use crate::cmd::Cmd;
 
+/// What people put on top of interfaces. Not bridges: on a node those belong to pods.
+const STACKED_KINDS: &[&str] = &["bond", "vlan", "team"];
 /// Kinds of links that are made by software; `veth` is a container machine's own interface and counts.
 const REAL_KINDS: &[&str] = &["", "veth", "macvlan", "ipvlan"];
 
@@ -43,20 +45,31 @@ struct Address {
 
 /// Ethernet interfaces with their global addresses, ordered by name.
 pub async fn read(machine: &Machine) -> Vec<Interface> {
+    parse(&list().await, REAL_KINDS, |name| speed(machine, name))
+}
+
+/// Those, and the bonds and VLANs on top of them; without the pods' ends of a node.
+pub async fn with_stacked() -> Vec<Interface> {
+    let mut found = parse(&list().await, &[REAL_KINDS, STACKED_KINDS].concat(), |_| None);
+    found.retain(|one| !one.name.starts_with("veth"));
+    found
+}
+
+async fn list() -> String {
     match Cmd::new("ip").args(["-json", "-details", "address", "show"]).run().await {
-        Ok(output) => parse(&output.stdout, |name| speed(machine, name)),
+        Ok(output) => output.stdout,
         Err(error) => {
             tracing::warn!(%error, "network interfaces cannot be listed");
-            Vec::new()
+            String::new()
         }
     }
 }
 
-fn parse(json: &str, speed: impl Fn(&str) -> Option<u32>) -> Vec<Interface> {
+fn parse(json: &str, kinds: &[&str], speed: impl Fn(&str) -> Option<u32>) -> Vec<Interface> {
     let links: Vec<Link> = serde_json::from_str(json).unwrap_or_default();
     let real = links
         .into_iter()
-        .filter(|link| link.link_type == "ether" && REAL_KINDS.contains(&link.linkinfo.info_kind.as_str()));
+        .filter(|link| link.link_type == "ether" && kinds.contains(&link.linkinfo.info_kind.as_str()));
     let mut interfaces: Vec<Interface> = real
         .map(|link| Interface {
             mac: link.address.to_lowercase(),
@@ -95,7 +108,7 @@ mod tests {
              "addr_info":[{"family":"inet","local":"192.0.2.10","scope":"global"},
                           {"family":"inet6","local":"fe80::1","scope":"link"}]},
             {"ifname":"eno1","mtu":9000,"link_type":"ether","address":"52:54:00:aa:00:02"}]"#;
-        let found = parse(json, |name| (name == "eno1").then_some(25_000));
+        let found = parse(json, REAL_KINDS, |name| (name == "eno1").then_some(25_000));
         assert_eq!(found.iter().map(|one| one.name.as_str()).collect::<Vec<_>>(), ["eno1", "host0"]);
         assert_eq!(found[1].mac, "52:54:00:aa:00:01");
         assert_eq!(found[1].addresses, ["192.0.2.10".parse::<IpAddr>().expect("an address")]);

@@ -23,6 +23,8 @@ use crate::machine_configs;
 pub enum Command {
     /// Install the cluster, or go on with it: from powered-off servers to Ready nodes.
     Cluster(Arguments),
+    /// Make boot media from a release: a full or a minimal ISO image, a folder for network boot.
+    Media(super::create_media::Arguments),
 }
 
 #[derive(Args)]
@@ -60,6 +62,10 @@ pub struct EngineArguments {
     /// Public key (minisign) that must have signed the release; default: the one beside it.
     #[arg(long, value_name = "FILE")]
     release_key: Option<PathBuf>,
+    /// Hosts that get the minimal medium and fetch the rest over the machine network, for BMCs whose virtual media are
+    /// slow: names with commas, or `all`.
+    #[arg(long, value_name = "HOSTS", default_value = "")]
+    minimal_media: Consent,
     /// Minutes a host may take from reset to its agent's first word.
     #[arg(long, value_name = "MINUTES", default_value_t = 10.0)]
     boot_timeout: f64,
@@ -75,6 +81,7 @@ impl EngineArguments {
             serve_address: self.serve_address,
             release: self.release.clone(),
             release_key: self.release_key.clone(),
+            minimal_media: self.minimal_media.clone(),
             boot_timeout: minutes(self.boot_timeout),
             join_timeout: minutes(20.0),
             pivot_timeout: minutes(15.0),

@@ -1,6 +1,7 @@
 //! The command line: one file per subcommand, each with its arguments and `run`. Data goes to stdout, talk to stderr.
 
 mod create;
+mod create_media;
 mod destroy;
 mod explain;
 mod ignition;
@@ -60,7 +61,7 @@ enum Command {
     Explain(explain::Arguments),
     /// Say what an install would do, before anything is touched.
     Plan(plan::Arguments),
-    /// Install.
+    /// Install; make boot media.
     #[command(subcommand)]
     Create(create::Command),
     /// Take an install away.
@@ -74,7 +75,7 @@ enum Command {
     /// Build, show and check releases.
     #[command(subcommand)]
     Release(release::Command),
-    /// Look at boot media, change them in place, check them.
+    /// Look at boot media, change them in place, check and serve them.
     #[command(subcommand)]
     Media(media::Command),
     /// Virtual racks with virtual BMCs on this computer.
@@ -98,11 +99,12 @@ impl Cli {
             Command::Explain(arguments) => arguments.run(output),
             Command::Plan(arguments) => arguments.run(output).await,
             Command::Create(create::Command::Cluster(arguments)) => arguments.run(output).await,
+            Command::Create(create::Command::Media(arguments)) => arguments.run(output),
             Command::Destroy(destroy::Command::Cluster(arguments)) => arguments.run(output).await,
             Command::Status(arguments) => arguments.run(output).await,
             Command::Ignition(tool) => ignition::run(tool, output).await,
             Command::Release(command) => command.run(output).await,
-            Command::Media(command) => command.run(output),
+            Command::Media(command) => command.run(output).await,
             Command::Lab(command) => command.run(output).await,
             Command::LabDaemon { directory } => {
                 let end = ashlar_lab::daemon::run(&directory).await;

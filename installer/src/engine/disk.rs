@@ -52,7 +52,11 @@ impl std::str::FromStr for Consent {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let names: BTreeSet<String> =
             text.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect();
-        Ok(if names.contains("all") { Self::All } else { Self::Hosts(names) })
+        Ok(match names.contains("all") {
+            true => Self::All,
+            false if names.is_empty() => Self::Nobody,
+            false => Self::Hosts(names),
+        })
     }
 }
 

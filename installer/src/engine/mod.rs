@@ -48,6 +48,8 @@ pub struct Options {
     pub serve_address: Option<IpAddr>,
     pub release: Option<PathBuf>,
     pub release_key: Option<PathBuf>,
+    /// Hosts that boot the minimal medium and fetch the rest.
+    pub minimal_media: Consent,
     /// How long a host may take from reset to its agent's first word.
     pub boot_timeout: Duration,
     /// How long an installed host may take to become a Ready node.

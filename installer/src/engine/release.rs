@@ -7,6 +7,7 @@ use ashlar_image::{medium, release as directory};
 use ashlar_model::release::{Media, Release};
 use sha2::{Digest, Sha256};
 
+use super::disk::Consent;
 use super::journal::Journal;
 use crate::failure::{Fails, Failure};
 
@@ -82,6 +83,26 @@ impl OpenRelease {
         }
         let media = medium::read_media(&iso).failing(|| format!("reading {}", iso.display()))?;
         Ok(Self { directory: path.to_owned(), release, media })
+    }
+
+    /// The small medium, checked; none when no host is to have it.
+    ///
+    /// # Errors
+    /// The release has none, or it is changed.
+    pub fn minimal(&self, hosts: &Consent) -> Result<Option<(PathBuf, Media)>, Failure> {
+        if *hosts == Consent::Nobody {
+            return Ok(None);
+        }
+        let path = self.directory.join(directory::MINIMAL_MEDIUM);
+        let lacks = || Failure::user(format!("the release in {} has no minimal medium", self.directory.display()));
+        let expected = &self.release.files.get(directory::MINIMAL_MEDIUM).ok_or_else(lacks)?.sha256;
+        let found = hash(&path).failing(|| format!("hashing {}", path.display()))?;
+        if found != *expected {
+            let what = format!("{} is not what the release says ({found}, not {expected})", path.display());
+            return Err(Failure::user(what).hint("get or build the release again"));
+        }
+        let media = medium::read_media(&path).failing(|| format!("reading {}", path.display()))?;
+        Ok(Some((path, media)))
     }
 
     pub fn iso(&self) -> PathBuf {

@@ -18,6 +18,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("webui", &["model"]),
     ("image", &["ignition", "host", "model"]),
     ("agent", &["ignition", "host", "pki", "model"]),
+    ("fetch", &["model"]),
+    ("console", &["host", "model"]),
     ("controllers", &["redfish", "ignition", "pki", "model"]),
     ("bootstrap", &["controllers", "host", "pki", "model"]),
     ("lab", &["redfish", "image", "host", "pki", "model"]),

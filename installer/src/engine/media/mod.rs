@@ -30,7 +30,16 @@ const CHUNK: usize = 512 * 1024;
 #[derive(Clone)]
 struct Medium {
     host: String,
+    image: Arc<Image>,
     patches: Arc<Vec<Patch>>,
+}
+
+/// A medium of the release.
+struct Image {
+    path: PathBuf,
+    file: File,
+    length: u64,
+    layout: release::Media,
 }
 
 /// What is being served. Cheap to clone; all clones are the same.
@@ -40,10 +49,8 @@ pub struct Media {
 }
 
 struct Inner {
-    path: PathBuf,
-    file: File,
-    length: u64,
-    layout: release::Media,
+    full: Arc<Image>,
+    minimal: Option<Arc<Image>>,
     media: RwLock<HashMap<String, Medium>>,
     served: RwLock<HashMap<String, Arc<Served>>>,
 }
@@ -55,33 +62,48 @@ pub struct Served {
     pub bytes: AtomicU64,
 }
 
-impl Media {
-    /// # Errors
-    /// The ISO file cannot be opened.
-    pub fn open(iso: &FilePath, layout: release::Media) -> std::io::Result<Self> {
+impl Image {
+    fn open(iso: &FilePath, layout: release::Media) -> std::io::Result<Arc<Self>> {
         let file = File::open(iso)?;
         let length = file.metadata()?.len();
-        let inner = Inner {
-            path: iso.to_owned(),
-            file,
-            length,
-            layout,
-            media: RwLock::default(),
-            served: RwLock::default(),
-        };
+        Ok(Arc::new(Self { path: iso.to_owned(), file, length, layout }))
+    }
+}
+
+impl Media {
+    /// `minimal`: the small medium of the same release, where hosts are to have it.
+    ///
+    /// # Errors
+    /// An ISO file cannot be opened.
+    pub fn open(
+        iso: &FilePath,
+        layout: release::Media,
+        minimal: Option<(&FilePath, release::Media)>,
+    ) -> std::io::Result<Self> {
+        let minimal = minimal.map(|(iso, layout)| Image::open(iso, layout)).transpose()?;
+        let full = Image::open(iso, layout)?;
+        let inner = Inner { full, minimal, media: RwLock::default(), served: RwLock::default() };
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// Serves `view` to whoever knows `secret`; a host's older path ends.
+    /// Serves `view` to whoever knows `secret`; a host's older path ends. `small`: on the minimal medium, if there is
+    /// one, and the full one beside it, for the host's own fetching.
     ///
     /// # Errors
     /// The view (compact JSON) does not fit into the reserved range.
-    pub fn offer(&self, host: &str, secret: &str, view: &[u8]) -> Result<(), host_view::Error> {
-        let patches = Arc::new(host_view::patches(&self.inner.layout, view, &[])?);
+    pub fn offer(&self, host: &str, secret: &str, view: &[u8], small: bool) -> Result<(), host_view::Error> {
+        let minimal = self.inner.minimal.as_ref().filter(|_| small);
+        let image = minimal.unwrap_or(&self.inner.full).clone();
+        let patches = Arc::new(host_view::patches(&image.layout, view, &[])?);
         let mut media = self.inner.media.write().unwrap_or_else(PoisonError::into_inner);
         media.retain(|_, medium| medium.host != host);
-        media.insert(secret.to_owned(), Medium { host: host.to_owned(), patches });
+        media.insert(secret.to_owned(), Medium { host: host.to_owned(), image, patches });
         Ok(())
+    }
+
+    /// Path of what a minimal medium fetches: nobody's full medium.
+    pub fn rest_path(host: &str, secret: &str) -> String {
+        format!("/media/{secret}/{host}-rest.iso")
     }
 
     /// Path of a host's medium, from the server's root.
@@ -96,7 +118,13 @@ impl Media {
 
     fn find(&self, secret: &str, file: &str) -> Option<Medium> {
         let media = self.inner.media.read().unwrap_or_else(PoisonError::into_inner);
-        media.get(secret).filter(|medium| file == format!("{}.iso", medium.host)).cloned()
+        let medium = media.get(secret)?;
+        let name = file.strip_suffix(".iso")?;
+        if name == medium.host {
+            return Some(medium.clone());
+        }
+        let rest = medium.image.layout.root_filesystem.is_none() && name == format!("{}-rest", medium.host);
+        rest.then(|| Medium { image: self.inner.full.clone(), patches: Arc::default(), ..medium.clone() })
     }
 }
 
@@ -111,7 +139,7 @@ async fn serve(
     headers: HeaderMap,
 ) -> Response<Body> {
     let Some(medium) = media.find(&secret, &file) else { return plain(StatusCode::NOT_FOUND, Body::empty()) };
-    let length = media.inner.length;
+    let length = medium.image.length;
     let asked = headers.get(header::RANGE).and_then(|value| value.to_str().ok());
     let counter = media.served(&medium.host);
     counter.requests.fetch_add(1, Ordering::Relaxed);
@@ -127,7 +155,7 @@ async fn serve(
     let body = if method == Method::HEAD {
         Body::empty()
     } else {
-        Body::from_stream(stream(media.inner.clone(), medium.patches, counter, start, end))
+        Body::from_stream(stream(medium.image, medium.patches, counter, start, end))
     };
     let mut response = plain(status, body);
     set(&mut response, header::CONTENT_LENGTH, &(end - start).to_string());
@@ -141,14 +169,14 @@ async fn serve(
 
 /// Bytes `start..end` of the medium, a chunk at a time, counted as they leave.
 fn stream(
-    inner: Arc<Inner>,
+    image: Arc<Image>,
     patches: Arc<Vec<Patch>>,
     counter: Arc<Served>,
     start: u64,
     end: u64,
 ) -> impl futures::Stream<Item = std::io::Result<Bytes>> {
     futures::stream::try_unfold(start, move |offset| {
-        let (inner, patches, counter) = (inner.clone(), patches.clone(), counter.clone());
+        let (image, patches, counter) = (image.clone(), patches.clone(), counter.clone());
         async move {
             if offset >= end {
                 return Ok(None);
@@ -156,8 +184,8 @@ fn stream(
             let length = usize::try_from(end - offset).unwrap_or(CHUNK).min(CHUNK);
             let read = tokio::task::spawn_blocking(move || -> std::io::Result<Vec<u8>> {
                 let mut buffer = vec![0; length];
-                inner.file.read_exact_at(&mut buffer, offset).map_err(|error| {
-                    std::io::Error::new(error.kind(), format!("reading {}: {error}", inner.path.display()))
+                image.file.read_exact_at(&mut buffer, offset).map_err(|error| {
+                    std::io::Error::new(error.kind(), format!("reading {}: {error}", image.path.display()))
                 })?;
                 host_view::apply(&patches, offset, &mut buffer);
                 Ok(buffer)

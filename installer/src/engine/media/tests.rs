@@ -9,7 +9,7 @@ fn layout() -> release::Media {
         version: "1".into(),
         host_view: range(1000, 64),
         kernel_arguments: Vec::new(),
-        root_filesystem: range(2000, 1),
+        root_filesystem: Some(range(2000, 1)),
     }
 }
 
@@ -19,8 +19,8 @@ fn media() -> (tempfile::TempDir, Media, Vec<u8>) {
     let path = folder.path().join("base.iso");
     let bytes: Vec<u8> = (0..3000u32).map(|index| (index % 251) as u8).collect();
     std::fs::write(&path, &bytes).expect("written");
-    let media = Media::open(&path, layout()).expect("open");
-    media.offer("node-1", "s3cret", br#"{"host":"node-1"}"#).expect("fits");
+    let media = Media::open(&path, layout(), None).expect("open");
+    media.offer("node-1", "s3cret", br#"{"host":"node-1"}"#, false).expect("fits");
     (folder, media, bytes)
 }
 
@@ -72,7 +72,7 @@ async fn head_tells_the_length_and_sends_nothing() {
 #[tokio::test]
 async fn only_the_newest_path_of_the_right_host_is_served() {
     let (_folder, media, _) = media();
-    media.offer("node-1", "newer", b"{}").expect("fits");
+    media.offer("node-1", "newer", b"{}", false).expect("fits");
     for path in ["/media/s3cret/node-1.iso", "/media/newer/node-2.iso", "/media//node-1.iso"] {
         assert_eq!(ask(&media, "GET", path, None).await.0, StatusCode::NOT_FOUND, "{path}");
     }
@@ -80,4 +80,23 @@ async fn only_the_newest_path_of_the_right_host_is_served() {
         ask(&media, "GET", "/media/newer/node-1.iso", Some("bytes=9000-")).await.0,
         StatusCode::RANGE_NOT_SATISFIABLE
     );
+}
+
+#[tokio::test]
+async fn a_host_with_the_minimal_medium_gets_that_and_the_full_one_untouched() {
+    let folder = tempfile::tempdir().expect("folder");
+    let (full, small) = (folder.path().join("full.iso"), folder.path().join("small.iso"));
+    std::fs::write(&full, vec![7; 3000]).expect("written");
+    std::fs::write(&small, vec![8; 2000]).expect("written");
+    let minimal = release::Media { root_filesystem: None, ..layout() };
+    let media = Media::open(&full, layout(), Some((&small, minimal))).expect("open");
+    media.offer("node-1", "a", b"{\"a\":1}", true).expect("fits");
+    media.offer("node-2", "b", b"{\"b\":1}", false).expect("fits");
+    let (_, _, body) = ask(&media, "GET", "/media/a/node-1.iso", None).await;
+    assert!(body.len() == 2000 && body[1000..].starts_with(b"{\"a\":1}"));
+    let (_, _, body) = ask(&media, "GET", "/media/a/node-1-rest.iso", None).await;
+    assert_eq!(body, vec![7; 3000]);
+    let (_, _, body) = ask(&media, "GET", "/media/b/node-2.iso", None).await;
+    assert!(body.len() == 3000 && body[1000..].starts_with(b"{\"b\":1}"));
+    assert_eq!(ask(&media, "GET", "/media/b/node-2-rest.iso", None).await.0, StatusCode::NOT_FOUND);
 }

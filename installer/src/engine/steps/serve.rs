@@ -34,8 +34,10 @@ fn run(engine: Arc<Engine>) -> BoxFuture<'static, Result<Outcome, Failure>> {
     async move {
         let release = engine.release()?;
         let iso = release.iso();
-        let media =
-            Media::open(&iso, release.media.clone()).failing(|| format!("opening {}", iso.display()))?;
+        let minimal = release.minimal(&engine.options.minimal_media)?;
+        let small = minimal.as_ref().map(|(path, layout)| (path.as_path(), layout.clone()));
+        let media = Media::open(&iso, release.media.clone(), small)
+            .failing(|| format!("opening {}", iso.display()))?;
         let (machine_side, bmc_side) = addresses(&engine).await?;
         let mut own: Vec<IpAddr> = bmc_side.values().copied().chain([machine_side]).collect();
         own.sort_unstable();
@@ -120,6 +122,12 @@ pub fn offer(engine: &Engine, handle: &Handle) -> Result<Vec<String>, Failure> {
     if own != served.machine_side {
         urls.push(format!("https://{}", SocketAddr::from((own, AGENT_PORT))));
     }
+    let small = engine.options.minimal_media.covers(name);
+    let rest = format!(
+        "http://{}{}",
+        SocketAddr::from((served.machine_side, MEDIA_PORT)),
+        Media::rest_path(name, &secrets.media)
+    );
     let view = HostView {
         version: 1,
         cluster: engine.configuration.install.name.clone(),
@@ -129,9 +137,12 @@ pub fn offer(engine: &Engine, handle: &Handle) -> Result<Vec<String>, Failure> {
         token: secrets.token,
         network_keyfiles: network_keyfiles(&handle.config)?,
         issued_at: jiff::Timestamp::now().as_second().cast_unsigned(),
+        sources: if small { vec![rest] } else { Vec::new() },
+        ..HostView::default()
     };
     let view = serde_json::to_vec(&view).failing(|| format!("describing {name} for its medium"))?;
-    served.media.offer(name, &secrets.media, &view).failing(|| format!("making the medium of {name}"))?;
+    let offered = served.media.offer(name, &secrets.media, &view, small);
+    offered.failing(|| format!("making the medium of {name}"))?;
     let url = |scheme, port| media::url(scheme, SocketAddr::from((own, port)), name, &secrets.media);
     Ok(vec![url("http", MEDIA_PORT), url("https", AGENT_PORT)])
 }

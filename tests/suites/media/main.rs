@@ -2,18 +2,18 @@
 //!
 //! `cargo test --package ashlar-tests --test media`
 
-use std::fs::{File, OpenOptions};
-use std::io::{Read, Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Output};
-use std::time::Duration;
+mod command;
+mod fetch;
+mod small;
 
-use anyhow::{Context, ensure};
-use ashlar_tests::process;
-use ashlar_tests::rack::program;
+use std::fs::OpenOptions;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::ensure;
 use ashlar_tests::runner::Runner;
+use command::{digest, flip, refused, release, succeeds, text};
 
-const LIMIT: Duration = Duration::from_secs(60);
 const KEYFILE: &str =
     "[connection]\nid=uplink\ntype=ethernet\n\n[ipv4]\nmethod=manual\naddress1=192.0.2.9/24\n";
 
@@ -75,46 +75,9 @@ fn main() -> ExitCode {
         ensure!(said.contains("is no medium of Ashlar"), "said: {said}");
         Ok(())
     });
+    small::facts(&mut runner, &folder);
     if let Err(error) = std::fs::remove_dir_all(&folder) {
         println!("{} stays: {error}", folder.display());
     }
     runner.end()
-}
-
-fn release() -> anyhow::Result<PathBuf> {
-    let shown = process::run(Command::new(program()?).args(["release", "show"]), LIMIT)?;
-    Ok(PathBuf::from(shown.lines().next().context("a folder")?))
-}
-
-fn media(arguments: &[&str]) -> anyhow::Result<Output> {
-    process::output(Command::new(program()?).arg("media").args(arguments), LIMIT)
-}
-
-fn succeeds(arguments: &[&str]) -> anyhow::Result<String> {
-    let output = media(arguments)?;
-    ensure!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
-}
-
-fn refused(arguments: &[&str]) -> anyhow::Result<String> {
-    let output = media(arguments)?;
-    ensure!(!output.status.success(), "{arguments:?} succeeded");
-    Ok(String::from_utf8_lossy(&output.stderr).into_owned())
-}
-
-fn digest(path: &Path) -> anyhow::Result<String> {
-    process::run(Command::new("sha256sum").arg(path), LIMIT)
-}
-
-fn flip(path: &Path, at: u64) -> anyhow::Result<()> {
-    let mut file: File = OpenOptions::new().read(true).write(true).open(path)?;
-    let mut byte = [0];
-    file.seek(SeekFrom::Start(at))?;
-    file.read_exact(&mut byte)?;
-    file.seek(SeekFrom::Start(at))?;
-    Ok(file.write_all(&[byte[0] ^ 1])?)
-}
-
-fn text(path: &Path) -> anyhow::Result<&str> {
-    path.to_str().context("a path in UTF-8")
 }

@@ -1,0 +1,50 @@
+//! `ashlar media serve`: a folder over HTTP. What is fetched from it is checked by hashes that came with the medium.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use axum::extract::Request;
+use axum::middleware::{Next, from_fn};
+use axum::response::Response;
+use clap::Args;
+use tower_http::services::ServeDir;
+
+use crate::failure::{Fails, Failure};
+
+#[derive(Args)]
+pub struct Arguments {
+    /// Folder: what `ashlar create media` made, or a release.
+    #[arg(value_name = "DIR")]
+    folder: PathBuf,
+    /// Address and port to listen on.
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "0.0.0.0:6184")]
+    listen: SocketAddr,
+}
+
+impl Arguments {
+    /// Until interrupted.
+    pub async fn run(self) -> Result<(), Failure> {
+        let (folder, address) = (self.folder, self.listen);
+        if !folder.is_dir() {
+            let failure = Failure::user(format!("{} is no folder", folder.display()));
+            return Err(failure.hint("`ashlar create media --to DIR` fills one"));
+        }
+        let listener = tokio::net::TcpListener::bind(address).await;
+        let listener = listener.failing(|| format!("listening on {address}"))?;
+        let address = listener.local_addr().failing(|| "finding the port".into())?;
+        eprintln!("{} is served on http://{address}/ (end with Ctrl-C)", folder.display());
+        let app = axum::Router::new().fallback_service(ServeDir::new(&folder)).layer(from_fn(told));
+        let interrupted = async { drop(tokio::signal::ctrl_c().await) };
+        let served = axum::serve(listener, app).with_graceful_shutdown(interrupted).await;
+        served.failing(|| format!("serving {}", folder.display()))
+    }
+}
+
+/// One line per request: who waits in front of a server sees whether it calls.
+async fn told(request: Request, next: Next) -> Response {
+    let range = request.headers().get("range").and_then(|value| value.to_str().ok()).unwrap_or("all");
+    let line = format!("{} {} ({range})", request.method(), request.uri().path());
+    let answer = next.run(request).await;
+    eprintln!("{} {line}", answer.status().as_u16());
+    answer
+}
