@@ -82,7 +82,9 @@ impl Console {
         let text = serde_json::to_vec(&shown.status).unwrap_or_default();
         let path = Path::new(STATUS_FILE);
         let folder = path.parent().map_or(Ok(()), std::fs::create_dir_all);
-        if let Err(error) = folder.map_err(anyhow::Error::from).and_then(|()| Ok(durable::write(path, &text, 0o600)?)) {
+        if let Err(error) =
+            folder.map_err(anyhow::Error::from).and_then(|()| Ok(durable::write(path, &text, 0o600)?))
+        {
             tracing::debug!(%error, "the screens do not get the status");
         }
         let news = Shown { status: Status { progress: None, ..before.status }, ..before };

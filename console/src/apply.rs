@@ -39,7 +39,8 @@ async fn try_apply(settings: &Settings, place: &Place) -> anyhow::Result<String>
     }
     for (name, text) in &files {
         let path = folder.join(format!("{name}.nmconnection"));
-        let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+        let mut file =
+            fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
         file.write_all(text.as_bytes())?;
     }
     if !settings.ntp.is_empty() && !place.is_initramfs() {
@@ -70,7 +71,9 @@ async fn answers(host: &str, port: u16) -> String {
     let connect = tokio::net::TcpStream::connect((host, port));
     match tokio::time::timeout(ANSWER, connect).await {
         Ok(Ok(_)) => format!("{host} port {port} answers"),
-        Ok(Err(error)) => format!("{host} port {port} does not answer: {error}. Check the URL and that it runs there"),
+        Ok(Err(error)) => {
+            format!("{host} port {port} does not answer: {error}. Check the URL and that it runs there")
+        }
         Err(_) => format!(
             "{host} port {port} does not answer within {} seconds. Check gateway, VLAN and firewall",
             ANSWER.as_secs()

@@ -30,8 +30,17 @@ pub enum Outcome {
 }
 
 const METHODS: [&str; 2] = ["dhcp", "static"];
-const LABELS: [&str; 9] =
-    ["Ports", "Bond mode", "VLAN", "Addresses", "Address", "Gateway", "DNS servers", "Time servers", "Engine URL"];
+const LABELS: [&str; 9] = [
+    "Ports",
+    "Bond mode",
+    "VLAN",
+    "Addresses",
+    "Address",
+    "Gateway",
+    "DNS servers",
+    "Time servers",
+    "Engine URL",
+];
 const HELP: [&str; 9] = [
     "one port; two or more, with commas, become a bond",
     "left and right choose; only for more than one port",
@@ -134,7 +143,11 @@ impl Form {
     /// To the next or previous field that counts.
     fn go(&mut self, forward: bool) {
         loop {
-            self.focus = if forward { (self.focus + 1) % (BUTTONS + 1) } else { (self.focus + BUTTONS) % (BUTTONS + 1) };
+            self.focus = if forward {
+                (self.focus + 1) % (BUTTONS + 1)
+            } else {
+                (self.focus + BUTTONS) % (BUTTONS + 1)
+            };
             if self.focus == BUTTONS || self.counts(self.focus) {
                 return;
             }
@@ -245,7 +258,9 @@ mod tests {
         assert_eq!(form.focus, 5);
         assert!(plain(&form.draw()).contains("gateway 198.51.100.1 is not in the network of 192.0.2.9/24"));
         press(&mut form, "############192.0.2.1>>>>");
-        let Outcome::Applies(settings) = press(&mut form, "!") else { panic!("not applied: {}", form.message) };
+        let Outcome::Applies(settings) = press(&mut form, "!") else {
+            panic!("not applied: {}", form.message)
+        };
         assert_eq!(settings.ports, ["eno2"]);
         form.applied("192.0.2.5 port 6183 answers".into());
         assert!(plain(&form.draw()).contains("Result     192.0.2.5 port 6183 answers"));
@@ -262,14 +277,25 @@ mod tests {
         assert_eq!(form.focus, 0);
         press(&mut form, ",eno1>~");
         assert_eq!((form.focus, form.values[1].as_str()), (1, "802.3ad"));
-        let Outcome::Applies(settings) = press(&mut form, "<<!") else { panic!("not applied: {}", form.message) };
+        let Outcome::Applies(settings) = press(&mut form, "<<!") else {
+            panic!("not applied: {}", form.message)
+        };
         assert_eq!((settings.ports.len(), settings.address), (2, None));
         assert_eq!(form.press(Key::Escape), Outcome::Leaves);
     }
 
     #[test]
     fn whatever_is_typed_the_form_can_be_drawn() {
-        let keys = [Key::Left, Key::Right, Key::Up, Key::Down, Key::Backspace, Key::Enter, Key::Character('\u{e9}'), Key::Character(',')];
+        let keys = [
+            Key::Left,
+            Key::Right,
+            Key::Up,
+            Key::Down,
+            Key::Backspace,
+            Key::Enter,
+            Key::Character('\u{e9}'),
+            Key::Character(','),
+        ];
         let mut form = form();
         for step in 0..4000usize {
             form.press(keys[(step * step / 3 + step / 7) % keys.len()]);

@@ -22,12 +22,13 @@ pub fn keyfiles(settings: &Settings) -> Vec<(String, String)> {
             + &own(settings.vlan.is_some());
         files.push((name(BOND), text));
         for port in &settings.ports {
-            let text =
-                head(port, "ethernet") + &format!("interface-name={port}\ncontroller={BOND}\nport-type=bond\n");
+            let text = head(port, "ethernet")
+                + &format!("interface-name={port}\ncontroller={BOND}\nport-type=bond\n");
             files.push((name(port), text));
         }
     } else {
-        let text = head(base, "ethernet") + &format!("interface-name={base}\n\n") + &own(settings.vlan.is_some());
+        let text =
+            head(base, "ethernet") + &format!("interface-name={base}\n\n") + &own(settings.vlan.is_some());
         files.push((name(base), text));
     }
     if let Some(id) = settings.vlan {

@@ -35,7 +35,8 @@ pub fn draw(facts: &Facts) -> Buffer {
         .title_bottom(Line::from(format!(" {} ", facts.keys)));
     let inside = block.inner(AREA);
     block.render(AREA, &mut buffer);
-    let mut rest = Rect { x: inside.x + 1, y: inside.y + 1, width: inside.width - 2, height: inside.height - 1 };
+    let mut rest =
+        Rect { x: inside.x + 1, y: inside.y + 1, width: inside.width - 2, height: inside.height - 1 };
     row(&mut buffer, &mut rest, "Host", &who(facts));
     let words: Vec<String> = facts.interfaces.iter().take(INTERFACES).map(interface).collect();
     let words = if words.is_empty() { "no network interface".to_owned() } else { words.join("\n") };
@@ -58,7 +59,11 @@ pub fn draw(facts: &Facts) -> Buffer {
 
 fn who(facts: &Facts) -> String {
     let status = &facts.status;
-    let cluster = if status.cluster.is_empty() { "of no cluster yet".into() } else { format!("of cluster {}", status.cluster) };
+    let cluster = if status.cluster.is_empty() {
+        "of no cluster yet".into()
+    } else {
+        format!("of cluster {}", status.cluster)
+    };
     format!("{}, {} {cluster}", status.host, status.role)
 }
 
@@ -74,7 +79,13 @@ fn interface(port: &Port) -> String {
 fn bar(done: u64, all: u64) -> String {
     let part = (done as usize * BAR).checked_div(all as usize).unwrap_or(0).min(BAR);
     let percent = (done * 100).checked_div(all).unwrap_or(0);
-    format!("[{}{}] {percent} %, {} of {} MiB", "#".repeat(part), ".".repeat(BAR - part), done >> 20, all >> 20)
+    format!(
+        "[{}{}] {percent} %, {} of {} MiB",
+        "#".repeat(part),
+        ".".repeat(BAR - part),
+        done >> 20,
+        all >> 20
+    )
 }
 
 /// A label, and text that wraps beside it.

@@ -65,7 +65,9 @@ pub fn judge(fields: &Fields, known: &[String]) -> Result<Settings, Wrong> {
     });
     let dns = dns.collect::<Result<Vec<_>, _>>()?;
     let ntp = words(&fields.ntp);
-    if let Some(bad) = ntp.iter().find(|name| !name.chars().all(|c| c.is_ascii_alphanumeric() || "-.:".contains(c))) {
+    if let Some(bad) =
+        ntp.iter().find(|name| !name.chars().all(|c| c.is_ascii_alphanumeric() || "-.:".contains(c)))
+    {
         return Err((7, format!("{bad} is no name or address of a time server")));
     }
     let server = fields.server.trim();
@@ -92,10 +94,16 @@ fn fixed(fields: &Fields) -> Result<Static, Wrong> {
         text => {
             let gateway: IpAddr = text.parse().map_err(|_| (5, format!("{text} is no IP address")))?;
             if gateway.is_ipv4() != address.is_ipv4() {
-                return Err((5, format!("gateway {gateway} and address {address} are of different families")));
+                return Err((
+                    5,
+                    format!("gateway {gateway} and address {address} are of different families"),
+                ));
             }
             if gateway == address {
-                return Err((5, format!("{gateway} is this machine's own address, it cannot be its gateway")));
+                return Err((
+                    5,
+                    format!("{gateway} is this machine's own address, it cannot be its gateway"),
+                ));
             }
             let link_local = gateway.to_string().starts_with("fe80:");
             if !link_local && !same_network(address, gateway, prefix) {
@@ -156,7 +164,10 @@ mod tests {
             change(&mut fields);
             judge(&fields, &known).expect_err("wrong")
         };
-        assert_eq!(said(&|f| f.ports = "eno9".into()), (0, "there is no port eno9; there are eno1, eno2".into()));
+        assert_eq!(
+            said(&|f| f.ports = "eno9".into()),
+            (0, "there is no port eno9; there are eno1, eno2".into())
+        );
         assert_eq!(said(&|f| f.vlan = "4095".into()).0, 2);
         assert!(said(&|f| f.address = "192.0.2.9".into()).1.contains("192.0.2.9/24"));
         assert!(said(&|f| f.address = "192.0.2.9/33".into()).1.contains("from 1 to 32"));

@@ -53,17 +53,29 @@ pub enum Error {
 impl Error {
     fn remedy(&self, version: &str) -> String {
         match self {
-            Self::NoSource => "add the kernel argument ashlar.source=http://SERVER/DIR/ (`ashlar media customize \
+            Self::NoSource => {
+                "add the kernel argument ashlar.source=http://SERVER/DIR/ (`ashlar media customize \
                                --source`), or type the URL into the network form of this console"
-                .into(),
-            Self::Unreachable { .. } => "check this machine's address, gateway and VLAN (network form of this \
+                    .into()
+            }
+            Self::Unreachable { .. } => {
+                "check this machine's address, gateway and VLAN (network form of this \
                                          console), and that the server runs (`ashlar media serve`)"
-                .into(),
-            Self::Refused { .. } => "check the URL; the server must have rootfs.squashfs or the full medium there".into(),
-            Self::NoRanges { .. } => "use a server that knows ranges: `ashlar media serve`, nginx, Apache".into(),
-            Self::Size { .. } | Self::Wrong { .. } => format!("serve rootfs.squashfs or ashlar.iso of release {version}"),
+                    .into()
+            }
+            Self::Refused { .. } => {
+                "check the URL; the server must have rootfs.squashfs or the full medium there".into()
+            }
+            Self::NoRanges { .. } => {
+                "use a server that knows ranges: `ashlar media serve`, nginx, Apache".into()
+            }
+            Self::Size { .. } | Self::Wrong { .. } => {
+                format!("serve rootfs.squashfs or ashlar.iso of release {version}")
+            }
             Self::Broken { .. } => "it goes on where it stopped".into(),
-            Self::Write { .. } | Self::Client(_) => "restart the machine; use the full medium if it stays".into(),
+            Self::Write { .. } | Self::Client(_) => {
+                "restart the machine; use the full medium if it stays".into()
+            }
         }
     }
 
@@ -83,7 +95,11 @@ impl Error {
 ///
 /// # Errors
 /// The file cannot be written, or the attempts are used up.
-pub async fn run(wanted: &Wanted<'_>, choose: &dyn Fn() -> Vec<String>, report: &Report) -> Result<(), Error> {
+pub async fn run(
+    wanted: &Wanted<'_>,
+    choose: &dyn Fn() -> Vec<String>,
+    report: &Report,
+) -> Result<(), Error> {
     let write = |source| Error::Write { path: wanted.to.to_owned(), source };
     let file = File::create(wanted.to).map_err(write)?;
     file.set_len(wanted.list.size).map_err(write)?;
@@ -176,7 +192,9 @@ async fn ask(client: &Client, url: &str, list: &FetchList, from: u64) -> Result<
             length => Err(size(length)),
         },
         StatusCode::OK => Err(Error::NoRanges { url: url.to_owned() }),
-        StatusCode::RANGE_NOT_SATISFIABLE => Err(size(text(header::CONTENT_RANGE).trim_start_matches("bytes */"))),
+        StatusCode::RANGE_NOT_SATISFIABLE => {
+            Err(size(text(header::CONTENT_RANGE).trim_start_matches("bytes */")))
+        }
         status => Err(Error::Refused { url: url.to_owned(), status }),
     }
 }

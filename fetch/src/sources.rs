@@ -35,7 +35,8 @@ mod tests {
 
     #[test]
     fn a_person_comes_before_the_kernel_arguments_and_those_before_the_medium() {
-        let view = HostView { sources: vec!["http://view/".into(), "http://b/x".into()], ..HostView::default() };
+        let view =
+            HostView { sources: vec!["http://view/".into(), "http://b/x".into()], ..HostView::default() };
         let line = "quiet ashlar.source=http://b/x ashlar.live=fetch";
         assert_eq!(
             choose(&[], "http://typed/\n", line, &view),

@@ -186,8 +186,10 @@ impl<'a> Build<'a> {
                 components::build(&layers, &options.cache, &told).await?
             }
         };
-        let mut ours =
-            programs_in(&options.our_binaries, &[system::OUR_PROGRAMS, system::OUR_MEDIUM_PROGRAMS, system::OUR_IMAGE_PROGRAMS].concat());
+        let mut ours = programs_in(
+            &options.our_binaries,
+            &[system::OUR_PROGRAMS, system::OUR_MEDIUM_PROGRAMS, system::OUR_IMAGE_PROGRAMS].concat(),
+        );
         ours.extend(options.ignition.iter().map(|path| ("ashlar-ignition".to_owned(), path.clone())));
         let missing = system::missing(&upstream, &ours);
         if !missing.is_empty() {
@@ -201,9 +203,9 @@ impl<'a> Build<'a> {
         let versions = components::versions(&layers)?;
         let os = options.source_root.join("image/os");
         check_sandbox_image(&os, &versions)?;
-        let lacking = missing.iter().any(|name| {
-            !system::OUR_PROGRAMS.contains(name) && !system::OUR_MEDIUM_PROGRAMS.contains(name)
-        });
+        let lacking = missing
+            .iter()
+            .any(|name| !system::OUR_PROGRAMS.contains(name) && !system::OUR_MEDIUM_PROGRAMS.contains(name));
         Ok(Self {
             options,
             os,
@@ -403,8 +405,12 @@ impl<'a> Build<'a> {
         };
         let full = medium::make(&medium_parts, &root_filesystem, &work, &image).await?;
         self.start("medium", "writing the minimal ISO image");
-        let minimal_parts =
-            minimal::Parts { common: medium_parts, full: &full, root_filesystem: &root_filesystem, ours: &self.ours };
+        let minimal_parts = minimal::Parts {
+            common: medium_parts,
+            full: &full,
+            root_filesystem: &root_filesystem,
+            ours: &self.ours,
+        };
         minimal::make(&minimal_parts, &work, &dir.join(release::MINIMAL_MEDIUM)).await?;
 
         self.start("release", "hashing and signing");

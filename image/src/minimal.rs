@@ -79,7 +79,8 @@ pub async fn make(parts: &Parts<'_>, work: &Path, image: &Path) -> Result<Media,
     ];
     medium::run_xorriso(common, &own, image).await?;
     let read = |source| Error::Read { path: image.to_owned(), source };
-    let archive = iso::find(&mut File::open(image).map_err(read)?, HOST_ARCHIVE).map_err(medium::Error::from)?;
+    let archive =
+        iso::find(&mut File::open(image).map_err(read)?, HOST_ARCHIVE).map_err(medium::Error::from)?;
     let media = Media {
         version: common.version.to_owned(),
         host_view: Range { offset: archive.offset + at, length: HOST_VIEW_BYTES as u64 },

@@ -69,7 +69,8 @@ impl Rack {
         process::run(&mut self.exec_command(program), 2 * MINUTE)
     }
 
-    pub(crate) fn exec_command(&self, program: &[&str]) -> Command {
+    /// The same, not started.
+    pub fn exec_command(&self, program: &[&str]) -> Command {
         let mut arguments = vec!["exec", "--"];
         arguments.extend(program);
         self.lab_command(&arguments)

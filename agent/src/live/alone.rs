@@ -101,11 +101,8 @@ mod tests {
 
     #[test]
     fn a_disk_is_found_by_any_of_its_names() {
-        let disk = |name: &str, link: &str| Disk {
-            name: name.into(),
-            links: vec![link.into()],
-            ..Disk::default()
-        };
+        let disk =
+            |name: &str, link: &str| Disk { name: name.into(), links: vec![link.into()], ..Disk::default() };
         let disks = vec![disk("/dev/vda", "/dev/disk/by-id/a"), disk("/dev/vdb", "/dev/disk/by-id/b")];
         assert_eq!(find(disks.clone(), "/dev/disk/by-id/b").expect("there").name, "/dev/vdb");
         assert_eq!(find(disks.clone(), "/dev/vda").expect("there").name, "/dev/vda");

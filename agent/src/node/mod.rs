@@ -84,7 +84,8 @@ impl Daemon {
             self.console.doing(doing(&self.order));
             match &trouble {
                 Some(trouble) => self.console.failed(
-                    Failure::new("the order", trouble.clone()).hint("tried again every second; see `journalctl -u ashlar-agent`"),
+                    Failure::new("the order", trouble.clone())
+                        .hint("tried again every second; see `journalctl -u ashlar-agent`"),
                 ),
                 None if self.order.enrolment_over => self.console.works_again(),
                 None => {}
@@ -150,8 +151,9 @@ impl Daemon {
                 tracing::debug!(error = chain(&error), "no order");
                 if !self.order.enrolment_over {
                     self.console.failed(
-                        Failure::new("asking for orders", chain(&error))
-                            .hint("check that the bootstrap runs and that this network reaches it; trying on"),
+                        Failure::new("asking for orders", chain(&error)).hint(
+                            "check that the bootstrap runs and that this network reaches it; trying on",
+                        ),
                     );
                 }
             }

@@ -101,7 +101,8 @@ pub fn extract(image: &Path, path: &str, to: &Path) -> Result<(), Error> {
 pub fn inspect(dir: &Path) -> Result<Contents, Error> {
     let path = dir.join(DESCRIPTION);
     let text = fs::read(&path).map_err(|source| Error::Read { path: path.clone(), source })?;
-    let about = serde_json::from_slice(&text).map_err(|source| Error::Foreign { path: dir.to_owned(), source })?;
+    let about =
+        serde_json::from_slice(&text).map_err(|source| Error::Foreign { path: dir.to_owned(), source })?;
     let path = dir.join(HOST_ARCHIVE);
     let archive = fs::read(&path).map_err(|source| Error::Read { path: path.clone(), source })?;
     let mut reader = cpio::NewcReader::new(archive.as_slice());
@@ -126,11 +127,8 @@ pub fn inspect(dir: &Path) -> Result<Contents, Error> {
 /// # Errors
 /// Something does not fit, and then nothing was changed; or a file cannot be written.
 pub fn customize(dir: &Path, view: &[u8], arguments: &[String], source: Option<String>) -> Result<(), Error> {
-    let mut about = if dir.join(HOST_ARCHIVE).exists() {
-        inspect(dir)?.about
-    } else {
-        read_description(dir)?
-    };
+    let mut about =
+        if dir.join(HOST_ARCHIVE).exists() { inspect(dir)?.about } else { read_description(dir)? };
     host_view::check(view, arguments, LARGEST_VIEW, LARGEST_ARGUMENTS)?;
     let (archive, _) = minimal::host_archive(view)?;
     replace(&dir.join(HOST_ARCHIVE), &archive)?;

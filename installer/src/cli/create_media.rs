@@ -59,7 +59,8 @@ impl Arguments {
         let mut made = Vec::new();
         for kind in &self.kind {
             let (path, beside) = make(*kind, &release, &self.to)?;
-            let wanted = self.changes.over(&Written::read(&path)?, keyfiles.as_deref().unwrap_or_default())?;
+            let wanted =
+                self.changes.over(&Written::read(&path)?, keyfiles.as_deref().unwrap_or_default())?;
             wanted.write(&path)?;
             made.push(path);
             made.extend(beside);

@@ -94,7 +94,8 @@ impl OpenRelease {
             return Ok(None);
         }
         let path = self.directory.join(directory::MINIMAL_MEDIUM);
-        let lacks = || Failure::user(format!("the release in {} has no minimal medium", self.directory.display()));
+        let lacks =
+            || Failure::user(format!("the release in {} has no minimal medium", self.directory.display()));
         let expected = &self.release.files.get(directory::MINIMAL_MEDIUM).ok_or_else(lacks)?.sha256;
         let found = hash(&path).failing(|| format!("hashing {}", path.display()))?;
         if found != *expected {

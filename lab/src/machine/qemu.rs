@@ -24,7 +24,9 @@ use crate::spec::{Chassis, Drive, Firmware};
 const PROGRAM: &str = "qemu-system-x86_64";
 /// Of Debian's package ovmf.
 const FIRMWARE: &str = "/usr/share/OVMF";
+/// Places in the boot order.
 const FIRST_DISK: u32 = 10;
+const LAST: u32 = 100;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -233,8 +235,9 @@ fn arguments(place: &Place<'_>, chassis: Chassis, source: &Source, prepared: &Pr
         add("-device", device.into());
     }
     add("-netdev", format!("tap,id=machine,ifname={},script=no,downscript=no", prepared.port));
-    let from_network = if *source == Source::Network { ",bootindex=0" } else { "" };
-    add("-device", format!("virtio-net-pci,netdev=machine,mac={}{from_network}", server.mac));
+    // As firmware does: the network when no disk boots.
+    let order = if *source == Source::Network { 0 } else { LAST };
+    add("-device", format!("virtio-net-pci,netdev=machine,mac={},bootindex={order}", server.mac));
     if let Some(tpm) = &prepared.tpm {
         add("-chardev", format!("socket,id=tpm,path={}", tpm.display()));
         add("-tpmdev", "emulator,id=tpm,chardev=tpm".into());

@@ -10,6 +10,9 @@ use super::MACHINE_BRIDGE;
 use crate::rack::{self, Rack};
 use crate::spec::RackSpec;
 
+/// Where `ashlar media serve` listens by default.
+const MEDIA_PORT: u16 = 6184;
+
 /// Writes the configuration and returns the command that serves it in the foreground.
 ///
 /// # Errors
@@ -46,12 +49,25 @@ fn configuration(spec: &RackSpec, directory: &Path) -> String {
         api = spec.api_address,
         ingress = spec.ingress_address,
     );
+    text.push_str(&network_boot(administrator));
     for server in &spec.servers {
         let (name, address) = (&server.name, server.machine_address);
         writeln!(text, "host-record={name}.{domain},{address}").expect("writing to a string");
         writeln!(text, "dhcp-host={},{address},{name}", server.mac).expect("writing to a string");
     }
     text
+}
+
+/// What servers boot from when firmware asks the network: a folder of `ashlar create media --kind network` that
+/// `ashlar media serve` serves in the administrator's namespace. iPXE is known by its option 175, UEFI HTTP boot by its
+/// class.
+fn network_boot(administrator: std::net::Ipv4Addr) -> String {
+    let folder = format!("http://{administrator}:{MEDIA_PORT}");
+    format!(
+        "dhcp-match=set:ipxe,175\ndhcp-vendorclass=set:http,HTTPClient\n\
+         dhcp-boot=tag:ipxe,{folder}/boot.ipxe\n\
+         dhcp-option-force=tag:http,60,HTTPClient\ndhcp-boot=tag:http,{folder}/EFI/BOOT/BOOTX64.EFI\n"
+    )
 }
 
 #[cfg(test)]
@@ -62,6 +78,7 @@ mod tests {
     fn every_server_has_its_reservation() {
         let text = configuration(&RackSpec::standard("demo", 1, 0), Path::new("/rack"));
         assert!(text.contains("dhcp-host=52:54:00:a5:00:14,192.168.126.20,bootstrap\n"));
+        assert!(text.contains("dhcp-boot=tag:ipxe,http://192.168.126.1:6184/boot.ipxe\n"));
         assert!(text.contains("host-record=api-int.lab.ashlar.test,192.168.126.100\n"));
     }
 }

@@ -16,7 +16,8 @@ const SOURCE: &str = "http://192.0.2.1:6184/";
 const STATE: &str = "interfaces:\n- name: eno1\n  type: ethernet\n  state: up\n  ipv4: {enabled: true, dhcp: false, \
                      address: [{ip: 192.0.2.9, prefix-length: 24}]}\n";
 const AUTHORITY: &str = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n";
-const ANSWERS: &str = "disk: /dev/disk/by-id/virtio-A\nwipe: true\nthen: reboot\nignition: {ignition: {version: 3.4.0}}\n";
+const ANSWERS: &str =
+    "disk: /dev/disk/by-id/virtio-A\nwipe: true\nthen: reboot\nignition: {ignition: {version: 3.4.0}}\n";
 
 pub fn facts(runner: &mut Runner, folder: &Path) {
     let made = folder.join("made");
@@ -42,7 +43,10 @@ pub fn facts(runner: &mut Runner, folder: &Path) {
     });
     runner.fact("the network folder's scripts say what was asked for", || {
         let script = std::fs::read_to_string(made.join("network/boot.ipxe"))?;
-        ensure!(script.contains("nomodeset") && script.contains(&format!("ashlar.source={SOURCE}")), "{script}");
+        ensure!(
+            script.contains("nomodeset") && script.contains(&format!("ashlar.source={SOURCE}")),
+            "{script}"
+        );
         let script = std::fs::read_to_string(made.join("network/EFI/BOOT/grub.cfg"))?;
         ensure!(script.contains("nomodeset") && script.contains(SOURCE), "{script}");
         Ok(())
@@ -68,7 +72,9 @@ pub fn facts(runner: &mut Runner, folder: &Path) {
         let before = digest(&minimal)?;
         let bad = folder.join("bad");
         std::fs::write(&bad, "disk: sda\nignition: {}\n")?;
-        for (option, value) in [("--source", "ftp://a/"), ("--ca-bundle", text(&bad)?), ("--answers", text(&bad)?)] {
+        for (option, value) in
+            [("--source", "ftp://a/"), ("--ca-bundle", text(&bad)?), ("--answers", text(&bad)?)]
+        {
             let said = refused(&["customize", text(&minimal)?, option, value])?;
             ensure!(said.contains("error"), "said: {said}");
         }

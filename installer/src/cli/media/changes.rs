@@ -138,7 +138,8 @@ mod tests {
     fn nmstate_becomes_keyfiles_and_a_source_is_kept() {
         let dir = tempfile::tempdir().expect("a folder");
         let state = dir.path().join("state.yaml");
-        let text = "interfaces: [{name: eno1, type: ethernet, state: up, ipv4: {enabled: true, dhcp: true}}]\n";
+        let text =
+            "interfaces: [{name: eno1, type: ethernet, state: up, ipv4: {enabled: true, dhcp: true}}]\n";
         std::fs::write(&state, text).expect("written");
         let source = Some("http://192.0.2.1:6184/".to_owned());
         let changes = Changes { network_nmstate: Some(state), source, ..Changes::default() };
@@ -150,7 +151,11 @@ mod tests {
 
     #[test]
     fn what_is_no_url_or_no_certificate_is_refused() {
-        assert!(url("ftp://a/").is_err() && url("http://a/\" quit").is_err() && url("https://[2001:db8::1]:80/a/").is_ok());
+        assert!(
+            url("ftp://a/").is_err()
+                && url("http://a/\" quit").is_err()
+                && url("https://[2001:db8::1]:80/a/").is_ok()
+        );
         let dir = tempfile::tempdir().expect("a folder");
         let file = dir.path().join("ca.pem");
         std::fs::write(&file, format!("{BEGIN}\nMII\n")).expect("written");

@@ -60,9 +60,10 @@ fn shown_view(text: &str) -> Result<serde_json::Value, Failure> {
     let view: HostView = serde_json::from_str(text).failing(|| "understanding the host's view".into())?;
     let keyfiles: Vec<&String> = view.network_keyfiles.iter().map(|(name, _)| name).collect();
     let there = |is: bool| if is { "there (not shown)" } else { "none" };
-    let answers = view.answers.as_ref().map(|answers| {
-        serde_json::json!({"disk": answers.disk, "wipe": answers.wipe, "then": answers.then})
-    });
+    let answers = view
+        .answers
+        .as_ref()
+        .map(|answers| serde_json::json!({"disk": answers.disk, "wipe": answers.wipe, "then": answers.then}));
     Ok(serde_json::json!({
         "cluster": view.cluster,
         "host": view.host,

@@ -5,6 +5,8 @@
 //!
 //! `cargo test --package ashlar-tests --test boot` (root; a release must be built: `ashlar release build`).
 
+mod network;
+
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -24,12 +26,14 @@ const BOOT: Duration = Duration::from_secs(10 * 60);
 fn main() -> ExitCode {
     let mut runner = Runner::new("boot");
     let (mut rack, mut secure, mut uefi) = (None, false, false);
+    let drive = choice("ASHLAR_DRIVE", "cd");
     runner.foundation("a rack comes up whose worker is emulated", || {
-        let (firmware, drive) = (choice("ASHLAR_FIRMWARE", "uefi-secure-boot"), choice("ASHLAR_DRIVE", "cd"));
+        let firmware = choice("ASHLAR_FIRMWARE", "uefi-secure-boot");
         let sectors = choice("ASHLAR_SECTORS", "512,4096");
-        println!("firmware {firmware}, medium as {drive}, disks with sectors of {sectors} bytes");
+        println!("firmware {firmware}, boot from {drive}, disks with sectors of {sectors} bytes");
+        let virtual_drive = if drive == "usb" { "usb" } else { "cd" };
         let emulation =
-            ["--emulate", WORKER, "--firmware", &firmware, "--drive", &drive, "--tpm", "--dead-battery"];
+            ["--emulate", WORKER, "--firmware", &firmware, "--drive", virtual_drive, "--tpm", "--dead-battery"];
         let disks = ["--workers", "1", "--disks", "5", "--sectors", &sectors];
         let up = Rack::up("boot", &[&disks[..], &emulation[..]].concat())?;
         let folder = up.directory.join("machine-configs");
@@ -40,29 +44,37 @@ fn main() -> ExitCode {
         Ok(())
     });
     let Some(rack) = rack else { return runner.end() };
-    installs(&mut runner, &rack);
-    if secure {
-        secure_boot(&mut runner, &rack);
-    }
-    if uefi {
-        firmware(&mut runner, &rack);
-    }
-    disks(&mut runner, &rack);
-    starts_again(&mut runner, &rack);
-    if choice("ASHLAR_UPDATES", "no") == "yes" {
-        updates(&mut runner, &rack, WORKER, &NODES, BOOT);
+    if drive == "network" {
+        network::facts(&mut runner, &rack);
+    } else {
+        installs(&mut runner, &rack, drive == "minimal");
+        if secure {
+            secure_boot(&mut runner, &rack);
+        }
+        if uefi {
+            firmware(&mut runner, &rack);
+        }
+        disks(&mut runner, &rack);
+        starts_again(&mut runner, &rack);
+        if choice("ASHLAR_UPDATES", "no") == "yes" {
+            updates(&mut runner, &rack, WORKER, &NODES, BOOT);
+        }
     }
     let ended = rack.down();
     runner.fact("the rack ends", || ended);
     runner.end()
 }
 
-fn installs(runner: &mut Runner, rack: &Rack) {
+/// `minimal`: the worker boots the small medium and fetches the rest from the engine.
+fn installs(runner: &mut Runner, rack: &Rack, minimal: bool) {
     let mut running = None;
     runner.foundation(
         "the medium boots, the disk is written and boots, its first boot begins to make disks",
         || {
-            let create = ["create", "cluster", "--boot-timeout", "15", "--join-timeout", "25"];
+            let mut create = vec!["create", "cluster", "--boot-timeout", "15", "--join-timeout", "25"];
+            if minimal {
+                create.extend(["--minimal-media", WORKER]);
+            }
             let mut create = rack.start_ashlar(&create, LOG)?;
             let made = wait("the first boot to make disks", INSTALL, || {
                 let ended = create.try_wait()?;
@@ -85,6 +97,12 @@ fn installs(runner: &mut Runner, rack: &Rack) {
         ensure!(status.success(), "ended with {status}\n{}", console_end(rack));
         rack.expect_ready(&NODES)
     });
+    if minimal {
+        runner.fact("its console showed what it fetched from the engine", || {
+            ensure!(console(rack)?.contains("worker-1-rest.iso"), "it did not");
+            Ok(())
+        });
+    }
     runner.fact("the release's kernel runs, not this computer's", || {
         let kernel =
             rack.kubectl(&["get", "node", WORKER, "-o", "jsonpath={.status.nodeInfo.kernelVersion}"])?;
