@@ -50,7 +50,7 @@ fn main() -> std::process::ExitCode {
 /// What the terminal shows.
 enum Showing {
     Status,
-    Network(Form),
+    Network(Box<Form>),
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -79,7 +79,7 @@ async fn run() -> anyhow::Result<()> {
         showing = match showing {
             Showing::Status => match key {
                 Key::Character('n') if place.has_form() => {
-                    Showing::Network(Form::new(known.interfaces.clone(), place.is_initramfs()))
+                    Showing::Network(Box::new(Form::new(known.interfaces.clone(), place.is_initramfs())))
                 }
                 Key::Character('l') if place.has_login() => return log_in(terminal),
                 Key::Character('r') => {

@@ -5,6 +5,7 @@
 //!
 //! `cargo test --package ashlar-tests --test boot` (root; a release must be built: `ashlar release build`).
 
+#[path = "boot/network.rs"]
 mod network;
 
 use std::process::ExitCode;
