@@ -10,6 +10,9 @@ pub struct WrongChunk {
     pub range: std::ops::Range<u64>,
 }
 
+/// Its place in the file, and its bytes.
+pub type Chunk = (u64, Vec<u8>);
+
 pub struct Assembly<'a> {
     list: &'a FetchList,
     index: usize,
@@ -40,8 +43,7 @@ impl<'a> Assembly<'a> {
     ///
     /// # Errors
     /// The chunk is whole and wrong.
-    #[allow(clippy::type_complete)]
-    pub fn take<'b>(&mut self, bytes: &'b [u8]) -> Result<(Option<(u64, Vec<u8>)>, &'b [u8]), WrongChunk> {
+    pub fn take<'b>(&mut self, bytes: &'b [u8]) -> Result<(Option<Chunk>, &'b [u8]), WrongChunk> {
         let range = self.list.range(self.index);
         let room = (range.end - range.start) as usize - self.partial.len();
         let (own, rest) = bytes.split_at(room.min(bytes.len()));
