@@ -68,12 +68,13 @@ pub async fn read(place: &Place) -> Facts {
     let text = fs::read(STATUS_FILE).unwrap_or_default();
     let mut status: Status = serde_json::from_slice(&text).unwrap_or_default();
     if status.host.is_empty() {
-        status.host = first_line("/proc/sys/kernel/hostname");
+        status.host = named(&first_line("/proc/sys/kernel/hostname"));
     }
     if status.role.is_empty() {
         status.role = if *place == Place::Node { "node" } else { "live system" }.into();
     }
-    if status.release.is_empty() {
+    // The initramfs calls itself by dracut's version.
+    if status.release.is_empty() && !place.is_initramfs() {
         let about = fs::read_to_string("/etc/os-release").unwrap_or_default();
         let version = about.lines().find_map(|line| line.strip_prefix("VERSION_ID="));
         status.release = version.unwrap_or_default().trim_matches('"').to_owned();
@@ -85,6 +86,14 @@ pub async fn read(place: &Place) -> Facts {
     let interfaces =
         found.into_iter().map(|one| Port { name: one.name, link: one.link, addresses: one.addresses });
     Facts { status, interfaces: interfaces.collect(), keys: place.keys().into() }
+}
+
+/// Nobody has given a name yet.
+fn named(hostname: &str) -> String {
+    match hostname {
+        "" | "(none)" | "localhost" | "localhost.localdomain" => "unnamed host".to_owned(),
+        name => name.to_owned(),
+    }
 }
 
 fn first_line(path: &str) -> String {

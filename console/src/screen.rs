@@ -31,7 +31,7 @@ pub fn draw(facts: &Facts) -> Buffer {
     let status = &facts.status;
     let block = Block::bordered()
         .border_set(ASCII)
-        .title(format!(" Ashlar {} ", status.release))
+        .title(format!(" {} ", format!("Ashlar {}", status.release).trim_end()))
         .title_bottom(Line::from(format!(" {} ", facts.keys)));
     let inside = block.inner(AREA);
     block.render(AREA, &mut buffer);
