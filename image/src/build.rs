@@ -20,8 +20,8 @@ use crate::images::{self, BuiltImage};
 use crate::stage::{self, Key, cached};
 use crate::system::{self, Programs};
 use crate::{
-    boot_loader, boot_menu, commit_signature, components, disk, initramfs, medium, minimal, packages, release,
-    repository, sbom, squash, tree,
+    boot_loader, boot_menu, commit_signature, components, disk, initramfs, medium, minimal, packages,
+    release, repository, sbom, squash, tree,
 };
 
 use inputs::{check_sandbox_image, prebuilt, programs_in, programs_key, stripped, upstream_key};

@@ -33,8 +33,16 @@ fn main() -> ExitCode {
         let sectors = choice("ASHLAR_SECTORS", "512,4096");
         println!("firmware {firmware}, boot from {drive}, disks with sectors of {sectors} bytes");
         let virtual_drive = if drive == "usb" { "usb" } else { "cd" };
-        let emulation =
-            ["--emulate", WORKER, "--firmware", &firmware, "--drive", virtual_drive, "--tpm", "--dead-battery"];
+        let emulation = [
+            "--emulate",
+            WORKER,
+            "--firmware",
+            &firmware,
+            "--drive",
+            virtual_drive,
+            "--tpm",
+            "--dead-battery",
+        ];
         let disks = ["--workers", "1", "--disks", "5", "--sectors", &sectors];
         let up = Rack::up("boot", &[&disks[..], &emulation[..]].concat())?;
         let folder = up.directory.join("machine-configs");

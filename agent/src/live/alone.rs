@@ -58,12 +58,27 @@ async fn install_as(
     console: &Arc<Console>,
 ) -> Result<(), Failure> {
     let machine = Machine::default();
-    let disk = find(inventory::read().await.disks, &answers.disk)?;
+    let disks = inventory::read().await.disks;
+    let disk = find(disks.clone(), &answers.disk)?;
+    let old_systems: Vec<_> = disks
+        .into_iter()
+        .filter(|other| other.has_system && other.name != disk.name)
+        .map(|other| (other.name, other.serial, other.size_bytes))
+        .collect();
+    if let Some((other, ..)) = old_systems.first()
+        && !answers.wipe
+    {
+        let cause = format!("{other} holds an Ashlar system, which this machine could boot instead");
+        return Err(Failure::new("check", cause).hint(
+            "name it as the disk to install to, or let it be erased with `wipe: true`, or take it out",
+        ));
+    }
     let task = InstallTask {
         disk: disk.name,
         disk_serial: disk.serial,
         disk_size_bytes: disk.size_bytes,
         wipe_consent: answers.wipe,
+        old_systems,
         ignition: answers.ignition.clone(),
         server_ca_pem: view.engine_ca_pem.clone(),
         verify: answers.verify,

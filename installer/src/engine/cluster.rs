@@ -50,7 +50,8 @@ pub async fn nodes(client: &Client) -> Result<Vec<NodeRow>, Failure> {
 /// find the masters again after the API address left the bootstrap.
 pub async fn unanswered(client: &Client, names: &[String]) -> Option<(String, String)> {
     let asked = names.iter().map(|name| async move {
-        let request = axum::http::Request::get(format!("/api/v1/nodes/{name}/proxy/healthz")).body(Vec::new());
+        let request =
+            axum::http::Request::get(format!("/api/v1/nodes/{name}/proxy/healthz")).body(Vec::new());
         let answer = match request {
             Ok(request) => tokio::time::timeout(Duration::from_secs(10), client.request_text(request)).await,
             Err(error) => return Some((name.clone(), error.to_string())),

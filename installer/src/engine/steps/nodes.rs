@@ -28,7 +28,9 @@ fn run(engine: Arc<Engine>) -> BoxFuture<'static, Result<Outcome, Failure>> {
                     if missing.is_empty() {
                         match cluster::unanswered(&client, &wanted).await {
                             None => return Ok(Outcome::Done),
-                            Some((name, cause)) => format!("the kubelet of {name} to answer the API ({cause})"),
+                            Some((name, cause)) => {
+                                format!("the kubelet of {name} to answer the API ({cause})")
+                            }
                         }
                     } else {
                         format!("{} to be Ready", missing.join(", "))
