@@ -6,7 +6,7 @@ rm -f "$root/etc/kernel/postinst.d/dracut"
 
 # Debian's dependencies bring these for one program each, which goes with them:
 #   apt, its library and checker: a node's packages do not change
-#   Python and the Unicode tables: xfs_scrub, an online check that nothing here starts
+#   Python and the Unicode tables: xfs_scrub and xfs_protofile, which nothing here starts
 #   GnuPG: signatures of OSTree commits are checked by ashlar-agent
 #   Perl's modules: scripts in the SNMP library that keepalived is linked with
 #   file: building password dictionaries
@@ -25,7 +25,9 @@ perl-modules-5.40 file libmagic1t64 libmagic-mgc
 grub-efi-amd64-bin grub-efi-amd64-unsigned
 apt libapt-pkg7.0 sqv debian-archive-keyring
 END
-rm -rf "$root"/usr/sbin/xfs_scrub* "$root"/usr/lib/*/xfsprogs "$root"/usr/lib/x86_64-linux-gnu/perl
+rm -rf "$root"/usr/sbin/xfs_scrub* "$root"/usr/sbin/xfs_protofile "$root"/usr/lib/*/xfsprogs "$root"/usr/lib/x86_64-linux-gnu/perl
+# Made when its package was installed: all machines, and each initramfs, would have one identity.
+rm -f "$root"/etc/nvme/hostid "$root"/etc/nvme/hostnqn
 # Compiled into hwdb.bin.
 rm -rf "$root"/usr/lib/udev/hwdb.d
 
