@@ -14,7 +14,7 @@ pub fn choose(given: &[String], typed: &str, command_line: &str, view: &HostView
     }
     all.extend(view.sources.iter().map(|url| file(url)));
     let mut seen = std::collections::BTreeSet::new();
-    all.retain(|url| seen.insert(url.clone()));
+    all.retain(|url| !url.is_empty() && seen.insert(url.clone()));
     all
 }
 
@@ -24,9 +24,14 @@ pub fn is_full_medium(url: &str) -> bool {
     path.ends_with(".iso")
 }
 
-/// A URL that ends with a slash names the folder that the file lies in.
+/// A URL that ends with a slash names the folder that the file lies in, one of an iPXE script what lies beside it.
 fn file(url: &str) -> String {
-    if url.ends_with('/') { format!("{url}rootfs.squashfs") } else { url.to_owned() }
+    match url.rsplit_once('/') {
+        Some((folder, name)) if name.is_empty() || name.ends_with(".ipxe") => {
+            format!("{folder}/rootfs.squashfs")
+        }
+        _ => url.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -42,7 +47,9 @@ mod tests {
             choose(&[], "http://typed/\n", line, &view),
             ["http://typed/rootfs.squashfs", "http://b/x", "http://view/rootfs.squashfs"]
         );
-        assert!(choose(&[], "", "quiet", &HostView::default()).is_empty());
+        assert!(choose(&[], "", "quiet ashlar.source=", &HostView::default()).is_empty());
+        let line = "ashlar.source=http://a/b/boot.ipxe";
+        assert_eq!(choose(&[], "", line, &HostView::default()), ["http://a/b/rootfs.squashfs"]);
     }
 
     #[test]

@@ -186,7 +186,7 @@ pub fn wrong_chunk(path: &Path, list: &FetchList) -> Result<Option<String>, Erro
 /// # Errors
 /// A file cannot be linked or copied.
 pub fn copy(from: &Path, to: &Path) -> Result<(), Error> {
-    let own = [DESCRIPTION, HOST_ARCHIVE, "boot.ipxe", "grub/grub.cfg", "EFI/BOOT/grub.cfg"];
+    let own = [DESCRIPTION, HOST_ARCHIVE, "boot.ipxe", "grub/grub.cfg"];
     let large = FILES.iter().map(|(name, _)| *name).chain([ROOT_FILE_SYSTEM]);
     for name in own.into_iter().chain(large) {
         let (source, target) = (from.join(name), to.join(name));
@@ -210,11 +210,7 @@ fn write_scripts(dir: &Path, about: &Description) -> Result<(), Error> {
     let text = serde_json::to_vec_pretty(about).map_err(medium::Error::from)?;
     replace(&dir.join(DESCRIPTION), &text)?;
     replace(&dir.join("boot.ipxe"), scripts::ipxe(about).as_bytes())?;
-    // The first place is asked when the folder is a server's root, the second else.
-    for name in ["grub/grub.cfg", "EFI/BOOT/grub.cfg"] {
-        replace(&dir.join(name), scripts::grub(about).as_bytes())?;
-    }
-    Ok(())
+    replace(&dir.join("grub/grub.cfg"), scripts::grub(about).as_bytes())
 }
 
 /// In one step: a server may be reading it.

@@ -237,7 +237,9 @@ fn arguments(place: &Place<'_>, chassis: Chassis, source: &Source, prepared: &Pr
     add("-netdev", format!("tap,id=machine,ifname={},script=no,downscript=no", prepared.port));
     // As firmware does: the network when no disk boots.
     let order = if *source == Source::Network { 0 } else { LAST };
-    add("-device", format!("virtio-net-pci,netdev=machine,mac={},bootindex={order}", server.mac));
+    // QEMU's card brings iPXE; UEFI has a network stack of its own, as servers do.
+    let rom = if chassis.firmware == Firmware::Bios { "" } else { ",romfile=" };
+    add("-device", format!("virtio-net-pci,netdev=machine,mac={},bootindex={order}{rom}", server.mac));
     if let Some(tpm) = &prepared.tpm {
         add("-chardev", format!("socket,id=tpm,path={}", tpm.display()));
         add("-tpmdev", "emulator,id=tpm,chardev=tpm".into());

@@ -43,11 +43,8 @@ pub fn facts(runner: &mut Runner, folder: &Path) {
     });
     runner.fact("the network folder's scripts say what was asked for", || {
         let script = std::fs::read_to_string(made.join("network/boot.ipxe"))?;
-        ensure!(
-            script.contains("nomodeset") && script.contains(&format!("ashlar.source={SOURCE}")),
-            "{script}"
-        );
-        let script = std::fs::read_to_string(made.join("network/EFI/BOOT/grub.cfg"))?;
+        ensure!(script.contains("nomodeset") && script.contains(&format!("set source {SOURCE}")), "{script}");
+        let script = std::fs::read_to_string(made.join("network/grub/grub.cfg"))?;
         ensure!(script.contains("nomodeset") && script.contains(SOURCE), "{script}");
         Ok(())
     });

@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use axum::extract::Request;
+use axum::http::StatusCode;
 use axum::middleware::{Next, from_fn};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use clap::Args;
 use tower_http::services::ServeDir;
 
@@ -46,5 +47,10 @@ async fn told(request: Request, next: Next) -> Response {
     let line = format!("{} {} ({range})", request.method(), request.uri().path());
     let answer = next.run(request).await;
     eprintln!("{} {line}", answer.status().as_u16());
+    if answer.status() == StatusCode::NOT_FOUND {
+        // UEFI's HTTP client waits for ever for the end of an answer that has no body, and shim asks for files that
+        // need not be there.
+        return (StatusCode::NOT_FOUND, "there is no such file\n").into_response();
+    }
     answer
 }
