@@ -109,6 +109,15 @@ impl Rack {
         Ok(serde_json::from_str(&self.kubectl(arguments)?)?)
     }
 
+    /// A manifest with the name of the test image that the release has.
+    pub fn with_image(&self, manifest: &str) -> anyhow::Result<String> {
+        let node = self.kubectl_json(&["get", "node", "master-1", "--output=json"])?;
+        let images = node["status"]["images"].as_array().context("images")?;
+        let names = images.iter().flat_map(|image| image["names"].as_array().into_iter().flatten());
+        let found = names.filter_map(|name| name.as_str()).find(|name| name.contains("/agnhost:"));
+        Ok(manifest.replace("@IMAGE_AGNHOST@", found.context("the node has no agnhost image")?))
+    }
+
     pub fn status(&self) -> anyhow::Result<Vec<Value>> {
         let status: Value = serde_json::from_str(&self.lab(&["status", "--output", "json"])?)?;
         status["servers"].as_array().cloned().context("a list of servers")

@@ -141,8 +141,7 @@ fn system_is_ready(rack: &Rack) -> anyhow::Result<()> {
 }
 
 fn service_answers(rack: &Rack) -> anyhow::Result<()> {
-    let image = agnhost(rack)?;
-    let manifest = include_str!("../manifests/hello.yaml").replace("@IMAGE_AGNHOST@", &image);
+    let manifest = rack.with_image(include_str!("../manifests/hello.yaml"))?;
     let path = rack.directory.join("hello.yaml");
     std::fs::write(&path, manifest)?;
     rack.kubectl(&["apply", "--filename", path.to_str().context("a path in UTF-8")?])?;
@@ -165,14 +164,6 @@ fn service_answers(rack: &Rack) -> anyhow::Result<()> {
         })?;
     }
     Ok(())
-}
-
-fn agnhost(rack: &Rack) -> anyhow::Result<String> {
-    let node = rack.kubectl_json(&["get", "node", "master-1", "--output=json"])?;
-    let images = node["status"]["images"].as_array().context("images")?;
-    let names = images.iter().flat_map(|image| image["names"].as_array().into_iter().flatten());
-    let found = names.filter_map(|name| name.as_str()).find(|name| name.contains("/agnhost:"));
-    found.map(ToOwned::to_owned).context("the node has no agnhost image")
 }
 
 fn after(runner: &mut Runner, rack: &Rack) {
