@@ -3,11 +3,16 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use axum::Router;
 use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use clap::Args;
+use hyper::server::conn::http1;
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::TcpListener;
 use tower_http::services::ServeDir;
 
 use crate::failure::{Fails, Failure};
@@ -30,14 +35,30 @@ impl Arguments {
             let failure = Failure::user(format!("{} is no folder", folder.display()));
             return Err(failure.hint("`ashlar create media --to DIR` fills one"));
         }
-        let listener = tokio::net::TcpListener::bind(address).await;
+        let listener = TcpListener::bind(address).await;
         let listener = listener.failing(|| format!("listening on {address}"))?;
         let address = listener.local_addr().failing(|| "finding the port".into())?;
         eprintln!("{} is served on http://{address}/ (end with Ctrl-C)", folder.display());
-        let app = axum::Router::new().fallback_service(ServeDir::new(&folder)).layer(from_fn(told));
-        let interrupted = async { drop(tokio::signal::ctrl_c().await) };
-        let served = axum::serve(listener, app).with_graceful_shutdown(interrupted).await;
-        served.failing(|| format!("serving {}", folder.display()))
+        let app = Router::new().fallback_service(ServeDir::new(&folder)).layer(from_fn(told));
+        tokio::select! {
+            end = accept(&listener, app) => end.failing(|| format!("serving {}", folder.display())),
+            _ = tokio::signal::ctrl_c() => Ok(()),
+        }
+    }
+}
+
+/// As firmware needs it: GRUB reads `Content-Length` in this case alone, and UEFI's HTTP client loses its way on a
+/// connection that is used again.
+async fn accept(listener: &TcpListener, app: Router) -> std::io::Result<()> {
+    loop {
+        let (stream, _) = listener.accept().await?;
+        let service = TowerToHyperService::new(app.clone());
+        tokio::spawn(async move {
+            let mut protocol = http1::Builder::new();
+            protocol.title_case_headers(true).keep_alive(false);
+            // A client that goes away is no failure of this server.
+            drop(protocol.serve_connection(TokioIo::new(stream), service).await);
+        });
     }
 }
 
