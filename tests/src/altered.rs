@@ -8,14 +8,16 @@ use anyhow::Context;
 
 use crate::rack::Rack;
 
-/// Another version than was signed.
-pub fn manifest(rack: &Rack, release: &Path) -> anyhow::Result<PathBuf> {
-    let copy = rack.directory.join("altered-manifest");
-    link_all(release, &copy, &["release.json"])?;
+/// Another version than was signed, with the signature, in a folder on a node.
+pub fn manifest(rack: &Rack, node: &str, release: &Path, folder: &str) -> anyhow::Result<()> {
     let text = fs::read_to_string(release.join("release.json"))?;
     let version = text.lines().find(|line| line.contains("\"version\"")).context("a version")?;
-    fs::write(copy.join("release.json"), text.replacen(version, "  \"version\": \"99.0.0\",", 1))?;
-    Ok(copy)
+    let text = text.replacen(version, "  \"version\": \"99.0.0\",", 1);
+    let signature = fs::read_to_string(release.join("release.json.minisig"))?;
+    for (name, text) in [("release.json", text), ("release.json.minisig", signature)] {
+        rack.ssh(node, &format!("mkdir -p {folder} && cat > {folder}/{name} <<END\n{text}\nEND"))?;
+    }
+    Ok(())
 }
 
 /// As it is, but for the signature of the commit.
