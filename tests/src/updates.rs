@@ -87,7 +87,9 @@ pub fn updates(runner: &mut Runner, rack: &Rack, node: &str, nodes: &[&str], pat
 
 /// A release with `files` added.
 pub(crate) fn build(rack: &Rack, version: &str, files: &[(&str, &str)]) -> anyhow::Result<PathBuf> {
+    // Files of an earlier call with this version stay: a version is one system.
     let add = rack.directory.join(format!("add-{version}"));
+    std::fs::create_dir_all(&add)?;
     for (path, text) in files {
         let path = add.join(path);
         std::fs::create_dir_all(path.parent().context("a folder")?)?;
