@@ -3,12 +3,15 @@
 
 use ashlar_model::machine_config::{DESIRED_DRAIN, LAST_APPLIED_DRAIN};
 use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::jiff::Timestamp;
 use kube::api::{Api, EvictParams, ListParams, Patch, PatchParams};
 use kube::{Client, ResourceExt};
 use serde_json::json;
 
 /// Why a node is not empty yet, for its pool's status.
 pub const BLOCKED: &str = "ashlar.dev/drain-blocked";
+/// When the node stopped taking pods (RFC 3339).
+pub const BEGAN: &str = "ashlar.dev/drain-began";
 const MIRROR: &str = "kubernetes.io/config.mirror";
 
 /// Does the next step for every node that asks for something.
@@ -33,11 +36,16 @@ async fn drain(client: &Client, node: &Node, wanted: &str) -> Result<(), kube::E
     let name = node.name_any();
     if node.spec.as_ref().and_then(|spec| spec.unschedulable) != Some(true) {
         tracing::info!(node = name, "takes no new pods");
-        patch(client, &name, &json!({"spec": {"unschedulable": true}})).await?;
+        let now = Timestamp::now().to_string();
+        let change = json!({"metadata": {"annotations": {BEGAN: now}}, "spec": {"unschedulable": true}});
+        // Who is there is asked when the scheduler knows.
+        return patch(client, &name, &change).await;
     }
+    let began = node.annotations().get(BEGAN).and_then(|text| text.parse::<Timestamp>().ok());
     let pods: Api<Pod> = Api::all(client.clone());
     let list = pods.list(&ListParams::default().fields(&format!("spec.nodeName={name}"))).await?;
-    let leaving: Vec<&Pod> = list.items.iter().filter(|pod| must_leave(pod)).collect();
+    let leaving: Vec<&Pod> =
+        list.items.iter().filter(|pod| must_leave(pod) && !came_back(pod, began)).collect();
     if leaving.is_empty() {
         tracing::info!(node = name, "is empty");
         return done(client, node, wanted, true).await;
@@ -74,7 +82,7 @@ async fn drain(client: &Client, node: &Node, wanted: &str) -> Result<(), kube::E
 
 async fn done(client: &Client, node: &Node, wanted: &str, unschedulable: bool) -> Result<(), kube::Error> {
     let change = json!({
-        "metadata": {"annotations": {LAST_APPLIED_DRAIN: wanted, BLOCKED: null}},
+        "metadata": {"annotations": {LAST_APPLIED_DRAIN: wanted, BLOCKED: null, BEGAN: null}},
         "spec": {"unschedulable": if unschedulable { json!(true) } else { json!(null) }},
     });
     patch(client, &node.name_any(), &change).await
@@ -93,9 +101,25 @@ fn must_leave(pod: &Pod) -> bool {
     !of_node && !matches!(phase, Some("Succeeded" | "Failed"))
 }
 
+/// A pod that tolerates every taint is put on a node that takes none: it was made since, and would be again.
+fn came_back(pod: &Pod, began: Option<Timestamp>) -> bool {
+    let made = pod.metadata.creation_timestamp.as_ref().map(|time| time.0);
+    matches!((made, began), (Some(made), Some(began)) if made > began)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pod_that_was_made_since_is_not_waited_for() {
+        let pod: Pod = serde_json::from_value(json!({"metadata": {"creationTimestamp": "2026-01-01T00:00:10Z"}}))
+            .expect("a pod");
+        let at = |text: &str| Some(text.parse::<Timestamp>().expect("a time"));
+        assert!(came_back(&pod, at("2026-01-01T00:00:05Z")));
+        assert!(!came_back(&pod, at("2026-01-01T00:00:15Z")));
+        assert!(!came_back(&pod, None));
+    }
 
     #[test]
     fn pods_of_the_node_itself_stay() {

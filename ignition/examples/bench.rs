@@ -29,6 +29,7 @@ fn main() -> anyhow::Result<()> {
         ignition: serde_json::from_str(&large)?,
         server_ca_pem: String::new(),
         secret: None,
+        issued_at: 0,
     };
     fs::write(work.join("slot"), slot::encode(&slot)?)?;
     fs::create_dir_all(work.join("boot"))?;

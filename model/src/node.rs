@@ -95,7 +95,7 @@ pub fn base_ignition(cluster: &Cluster) -> Value {
         "ignition": {"version": "3.5.0"},
         "passwd": {"users": users},
         "storage": {
-            "directories": [{"path": "/etc/kubernetes/manifests", "mode": 0o755}],
+            "directories": [{"path": "/etc/kubernetes/manifests", "mode": 0o700}],
             "files": files,
         },
         "systemd": {"units": units},

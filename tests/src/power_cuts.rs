@@ -1,6 +1,6 @@
 //! Power cuts at random moments of an update: the node always boots the system that it had, or the new one.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
@@ -59,7 +59,7 @@ pub fn power_cuts(runner: &mut Runner, rack: &Rack, node: &str, nodes: &[&str], 
 }
 
 /// The update runs beside, and its connection breaks with the cut: how it ends says nothing.
-fn cut_while_updating(rack: &Rack, node: &str, release: &PathBuf, moment: Duration) -> anyhow::Result<()> {
+fn cut_while_updating(rack: &Rack, node: &str, release: &Path, moment: Duration) -> anyhow::Result<()> {
     serve_while(rack, release, |url| {
         let line = format!("ashlar node os stage {url} && systemctl poweroff");
         let mut update = rack.start_ssh(node, &line)?;
