@@ -113,8 +113,9 @@ mod tests {
 
     #[test]
     fn a_pod_that_was_made_since_is_not_waited_for() {
-        let pod: Pod = serde_json::from_value(json!({"metadata": {"creationTimestamp": "2026-01-01T00:00:10Z"}}))
-            .expect("a pod");
+        let pod: Pod =
+            serde_json::from_value(json!({"metadata": {"creationTimestamp": "2026-01-01T00:00:10Z"}}))
+                .expect("a pod");
         let at = |text: &str| Some(text.parse::<Timestamp>().expect("a time"));
         assert!(came_back(&pod, at("2026-01-01T00:00:05Z")));
         assert!(!came_back(&pod, at("2026-01-01T00:00:15Z")));
