@@ -14,6 +14,9 @@ pub struct Arguments {
     /// Besides, the boot chain with every firmware and drive: an hour and a half
     #[arg(long)]
     boot: bool,
+    /// Besides, changes of machine configs on running nodes: ten minutes
+    #[arg(long)]
+    machine_configs: bool,
     /// Besides, the release a second time with nothing cached but downloads: both must be the same. Five minutes
     #[arg(long)]
     reproducible: bool,
@@ -45,6 +48,10 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         "5 minutes",
         &mut cargo(["test", "--package", "ashlar-tests", "--no-fail-fast"]),
     )?;
+    if arguments.machine_configs {
+        let mut command = cargo(["test", "--package", "ashlar-tests", "--test", "machine_configs"]);
+        session.run("Machine configs on running nodes", "10 minutes", &mut command)?;
+    }
     if arguments.boot {
         boot_chain(&session)?;
     }
