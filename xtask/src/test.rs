@@ -74,7 +74,7 @@ fn boot_chain(session: &Session) -> Result<()> {
         command.env("ASHLAR_SECTORS", sectors);
         // Once: updates differ by boot loader and disk, and those by firmware hardly.
         if sectors == "4096" {
-            command.env("ASHLAR_UPDATES", "yes");
+            command.env("ASHLAR_LONGER", "yes");
         }
         session.run(&format!("Boot chain: {firmware}, boot from {drive}"), "10 minutes", &mut command)?;
     }
