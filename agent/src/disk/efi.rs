@@ -28,7 +28,7 @@ fn with_sectors(old: Vec<u8>, sector: u64) -> io::Result<Vec<u8>> {
     let cluster = u32::from(bytes);
     let options = FormatVolumeOptions::new().bytes_per_sector(bytes).bytes_per_cluster(cluster);
     let options = options.fat_type(FatType::Fat32).volume_label(LABEL);
-    fatfs::format_volume(&mut Cursor::new(&mut new[..]), options)?;
+    fatfs::format_volume(Cursor::new(&mut new[..]), options)?;
     let from = FileSystem::new(Cursor::new(old), FsOptions::new())?;
     let to = FileSystem::new(Cursor::new(&mut new[..]), FsOptions::new())?;
     copy(&from.root_dir(), &to.root_dir())?;
@@ -68,7 +68,7 @@ mod tests {
     fn the_files_are_in_a_fat32_with_the_sectors_of_the_disk() {
         let mut old = vec![0; BYTES];
         let options = FormatVolumeOptions::new().bytes_per_cluster(4096).fat_type(FatType::Fat32);
-        fatfs::format_volume(&mut Cursor::new(&mut old[..]), options).expect("formatted");
+        fatfs::format_volume(Cursor::new(&mut old[..]), options).expect("formatted");
         let long = [7; 300_000];
         {
             let system = FileSystem::new(Cursor::new(&mut old[..]), FsOptions::new()).expect("a FAT");
