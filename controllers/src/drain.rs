@@ -34,7 +34,9 @@ pub async fn step(client: &Client, nodes: &[Node]) -> Result<(), kube::Error> {
 
 async fn drain(client: &Client, node: &Node, wanted: &str) -> Result<(), kube::Error> {
     let name = node.name_any();
-    if node.spec.as_ref().and_then(|spec| spec.unschedulable) != Some(true) {
+    let takes_pods = node.spec.as_ref().and_then(|spec| spec.unschedulable) != Some(true);
+    // One that is cordoned already, by a person or an earlier drain, begins as well.
+    if takes_pods || !node.annotations().contains_key(BEGAN) {
         tracing::info!(node = name, "takes no new pods");
         let now = Timestamp::now().to_string();
         let change = json!({"metadata": {"annotations": {BEGAN: now}}, "spec": {"unschedulable": true}});

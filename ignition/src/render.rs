@@ -94,6 +94,7 @@ pub fn embed(rendered: &Rendered, fetched: &Fetched) -> Result<Rendering, Render
 }
 
 /// The configuration that needs nothing else to be rendered: its certificate authorities stand in it.
+#[cfg(feature = "runtime")]
 pub fn self_contained(config: &Config, settings: &Settings) -> Rendered {
     let mut config = config.clone();
     config.ignition.config = None;

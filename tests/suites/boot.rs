@@ -85,16 +85,7 @@ fn installs(runner: &mut Runner, rack: &Rack, minimal: bool) {
     runner.foundation(
         "the medium boots, the disk is written and boots, its first boot begins to make disks",
         || {
-            let mut create = vec![
-                "create",
-                "cluster",
-                "--boot-timeout",
-                "15",
-                "--join-timeout",
-                "25",
-                "--pivot-timeout",
-                "40",
-            ];
+            let mut create = vec!["create", "cluster", "--boot-timeout", "15", "--join-timeout", "25"];
             if minimal {
                 create.extend(["--minimal-media", WORKER]);
             }

@@ -149,6 +149,10 @@ impl Watch {
         }
         apply_nodes(engine, &status.nodes)?;
         status_file::write(engine, Some(status));
+        // The control plane is there and waits for nodes, which have limits of their own.
+        if status.phase == Phase::Pivoted && !engine.nodes().all(|node| node.state() == State::Ready) {
+            self.moved = Instant::now();
+        }
         if self.moved.elapsed() < engine.options.pivot_timeout {
             return Ok(());
         }

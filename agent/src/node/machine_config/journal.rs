@@ -25,6 +25,14 @@ pub struct Journal {
     pub failure: Option<Failure>,
 }
 
+impl Journal {
+    /// `current` is what the node has. Whoever kept it and was stopped there has nothing left to do but to forget the
+    /// change: the config that it came from is no longer kept.
+    pub fn is_over(&self, current: &str) -> bool {
+        self.failure.is_none() && self.to == current
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "stage")]
 pub enum Stage {
@@ -130,5 +138,34 @@ fn remove(path: &Path) -> anyhow::Result<()> {
             Err(error).with_context(|| format!("removing {}", path.display()))
         }
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(name: &str) -> Applied {
+        Applied { name: name.to_owned(), config: serde_json::json!({}) }
+    }
+
+    #[test]
+    fn a_change_whose_config_was_kept_is_over_and_a_way_back_is_not() {
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::create_dir_all(below(folder.path(), CURRENT_FILE).parent().expect("a parent"))
+            .expect("made");
+        let store = Store::open(folder.path()).expect("opened");
+        store.become_current(&config("old")).expect("kept");
+        store.keep(&config("new")).expect("kept");
+        let there = Journal { from: "old".into(), to: "new".into(), stage: Stage::Apply, failure: None };
+        assert!(!there.is_over("old"));
+        let failure = Failure { name: "new".into(), reason: "it broke".into() };
+        let back = Journal { from: "new".into(), to: "old".into(), failure: Some(failure), ..there.clone() };
+        assert!(!back.is_over("old"), "the failure is not noted yet, and both configs are kept");
+        assert_eq!(store.config("new").expect("kept").name, "new");
+
+        store.become_current(&config("new")).expect("kept");
+        assert!(there.is_over("new"));
+        assert!(store.config("old").is_err(), "so nothing can be compared with it any more");
     }
 }

@@ -74,8 +74,10 @@ impl Daemon {
 
     async fn step(&mut self) -> anyhow::Result<()> {
         let Some(current) = self.store.current()? else { bail!("it is not known what config this node has") };
-        if let Some(journal) = self.store.journal()? {
-            return self.go_on(journal).await;
+        match self.store.journal()? {
+            Some(journal) if journal.is_over(&current.name) => self.store.end()?,
+            Some(journal) => return self.go_on(journal).await,
+            None => {}
         }
         self.heal(&current).await?;
         let wish = self.cluster.wish().await?;
