@@ -1,6 +1,7 @@
 //! Why a task failed, in the words that the operator reads: phase, cause, hint.
 
 use std::error::Error;
+use std::fmt::{self, Display, Formatter};
 
 use ashlar_model::agent_api::TaskResult;
 
@@ -26,6 +27,15 @@ impl Failure {
         move |error| Self::new(phase, chain(&error))
     }
 }
+
+impl Display for Failure {
+    fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
+        write!(out, "{}: {}", self.phase, self.cause)?;
+        self.hint.iter().try_for_each(|hint| write!(out, "; {hint}"))
+    }
+}
+
+impl Error for Failure {}
 
 impl From<Failure> for TaskResult {
     fn from(failure: Failure) -> Self {

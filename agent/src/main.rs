@@ -11,7 +11,10 @@ mod live;
 mod node;
 mod os;
 
-use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::{Args, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
 #[derive(Parser)]
@@ -32,6 +35,19 @@ enum Command {
     },
     /// Import the container images that the operating system carries.
     ImportImages,
+    /// Make a file a disk with the operating system and nobody's configuration.
+    WriteImage(WriteImage),
+}
+
+#[derive(Args)]
+struct WriteImage {
+    /// The release's disk image; its manifest, `disk.json`, lies beside it
+    image: PathBuf,
+    /// Is made, and must not exist
+    file: PathBuf,
+    /// In bytes
+    #[arg(long)]
+    size: u64,
 }
 
 /// What an operator at the machine asks.
@@ -73,5 +89,10 @@ async fn run(command: &Command) -> anyhow::Result<()> {
         Command::Live => live::run().await,
         Command::Node { .. } => node::run().await,
         Command::ImportImages => images::import().await,
+        Command::WriteImage(WriteImage { image, file, size }) => {
+            let report: disk::Report = Arc::new(|_| true);
+            disk::install::to_file(image.clone(), file, *size, &report).await?;
+            Ok(())
+        }
     }
 }

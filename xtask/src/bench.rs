@@ -2,6 +2,7 @@
 //! what is allowed and beside each other.
 
 mod disk;
+mod image;
 mod machine;
 mod media;
 mod ours;
@@ -36,9 +37,10 @@ pub struct Arguments {
     /// Leave kubeadm out
     #[arg(long)]
     no_peer: bool,
-    /// Only the media: their sizes, and changing one beside xorriso
+    /// Only the image: sizes of the media and changing one, writing the system to a disk, building a release, the
+    /// bytes of an update. No rack is needed
     #[arg(long)]
-    media: bool,
+    image: bool,
 }
 
 /// A figure and what it must not exceed.
@@ -49,21 +51,33 @@ struct Row {
     is_limit: bool,
 }
 
+impl Row {
+    fn limit(name: &str, measured: f64, allowed: f64) -> Self {
+        Self { name: name.to_owned(), measured, beside: allowed, is_limit: true }
+    }
+
+    fn peer(name: &str, measured: f64, peer: f64) -> Self {
+        Self { name: name.to_owned(), measured, beside: peer, is_limit: false }
+    }
+}
+
 pub fn run(arguments: &Arguments) -> Result<()> {
     let session = Session::open("bench")?;
     setup::ensure(&session)?;
     release::programs(&session)?;
     let release = release::build(&session, 3)?;
-    session.say("Changing a medium, beside xorriso");
-    let of_media = media_rows(&release, arguments.runs)?;
-    if arguments.media {
-        show(&[], &[], &of_media);
-        return judge(&of_media);
+    let unpacked = disk::unpack(&session, &release)?;
+    let mut of_image = media_rows(&session, &release, arguments.runs)?;
+    of_image.extend(writing_rows(&session, &unpacked, arguments.runs)?);
+    of_image.extend(building_rows(&session, &release)?);
+    if arguments.image {
+        show(&[], &[], &of_image);
+        return judge(&of_image);
     }
-    let disk = if arguments.no_peer {
+    let peer = if arguments.no_peer {
         None
     } else {
-        Some((disk::make(&session, &release)?, peer::Versions::of(&release)?))
+        Some((disk::make(&session, &unpacked)?, peer::Versions::of(&release)?))
     };
     let mut installs = Vec::new();
     let mut peers = Vec::new();
@@ -74,21 +88,14 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             install.total, install.stretch
         ));
         installs.push(install);
-        if let Some((disk, versions)) = &disk {
+        if let Some((disk, versions)) = &peer {
             let peer = peer::measure(&session, disk, versions)?;
             session.say(&format!("run {run}: kubeadm {:.1} s", peer.total()));
             peers.push(peer);
         }
     }
-    let update = update::measure(&session, &release)?;
     let mut rows = rows(&installs, &peers);
-    rows.extend(of_media);
-    rows.push(Row {
-        name: "update of one file by delta (kB), beside objects".to_owned(),
-        measured: update.delta / 1000.0,
-        beside: update.objects / 1000.0,
-        is_limit: false,
-    });
+    rows.extend(of_image);
     let path = write(&rows, &installs, &peers)?;
     show(&installs, &peers, &rows);
     session.say(&format!("all figures: {}", path.display()));
@@ -102,43 +109,61 @@ fn judge(rows: &[Row]) -> Result<()> {
     }
 }
 
-fn media_rows(release: &Path, runs: u32) -> Result<Vec<Row>> {
+fn media_rows(session: &Session, release: &Path, runs: u32) -> Result<Vec<Row>> {
+    session.say("Changing a medium, beside xorriso");
     let mut measured = Vec::new();
     for _ in 0..runs.max(1) {
         measured.push(media::measure(release)?);
     }
     let of = |figure: fn(&media::Media) -> f64| median(measured.iter().map(figure));
     let repack = of(|media| media.repack);
-    let row =
-        |name: &str, measured, beside, is_limit| Row { name: name.to_owned(), measured, beside, is_limit };
+    let size = |name: &str| size(&release.join(name)).map(|bytes| bytes / MEBIBYTE);
     Ok(vec![
-        row("medium (MiB)", size(&release.join("ashlar.iso"))? / MEBIBYTE, MEDIUM, true),
-        row(
-            "minimal medium (MiB)",
-            size(&release.join("ashlar-minimal.iso"))? / MEBIBYTE,
-            MINIMAL_MEDIUM,
-            true,
-        ),
-        row("a medium changed in place (s), beside xorriso", of(|media| media.customize), repack, false),
-        row("a changed copy of a medium (s), beside xorriso", of(|media| media.copy), repack, false),
+        Row::limit("medium (MiB)", size("ashlar.iso")?, MEDIUM),
+        Row::limit("minimal medium (MiB)", size("ashlar-minimal.iso")?, MINIMAL_MEDIUM),
+        Row::peer("a medium changed in place (s), beside xorriso", of(|media| media.customize), repack),
+        Row::peer("a changed copy of a medium (s), beside xorriso", of(|media| media.copy), repack),
+    ])
+}
+
+fn writing_rows(session: &Session, unpacked: &Path, runs: u32) -> Result<Vec<Row>> {
+    session.say("Writing the system to a disk, beside dd");
+    let mut measured = Vec::new();
+    for _ in 0..runs.max(1) {
+        measured.push(disk::measure(session, unpacked)?);
+    }
+    let of = |figure: fn(&disk::Writing) -> f64| median(measured.iter().map(figure));
+    let (plain, packed) = (of(|writing| writing.ours), of(|writing| writing.ours_compressed));
+    Ok(vec![
+        Row::peer("the system written to a disk (s), beside dd", plain, of(|writing| writing.dd)),
+        Row::peer("the same from a medium (s), beside zstd and dd", packed, of(|writing| writing.zstd)),
+    ])
+}
+
+fn building_rows(session: &Session, release: &Path) -> Result<Vec<Row>> {
+    let building = image::measure(session, release)?;
+    let update = update::measure(session, release)?;
+    let (delta, objects) = (update.delta / 1000.0, update.objects / 1000.0);
+    Ok(vec![
+        Row::peer("a release from its recipe (s), beside one image of mkosi", building.ours, building.mkosi),
+        Row::peer("update of one file by delta (kB), beside objects", delta, objects),
     ])
 }
 
 fn rows(installs: &[Install], peers: &[Kubeadm]) -> Vec<Row> {
-    let limit =
-        |name: &str, measured, beside| Row { name: name.to_owned(), measured, beside, is_limit: true };
     let of = |figure: fn(&Install) -> f64| median(installs.iter().map(figure));
     let mut rows = vec![
-        limit("create cluster (s)", of(|install| install.total), INSTALL_SECONDS),
-        limit("bootstrap's memory, peak (MiB)", of(|install| install.memory / MEBIBYTE), BOOTSTRAP_MEMORY),
+        Row::limit("create cluster (s)", of(|install| install.total), INSTALL_SECONDS),
+        Row::limit(
+            "bootstrap's memory, peak (MiB)",
+            of(|install| install.memory / MEBIBYTE),
+            BOOTSTRAP_MEMORY,
+        ),
     ];
     if !peers.is_empty() {
-        rows.push(Row {
-            name: "installed masters to three Ready (s), beside kubeadm".to_owned(),
-            measured: of(|install| install.stretch),
-            beside: median(peers.iter().map(Kubeadm::total)),
-            is_limit: false,
-        });
+        let stretch = of(|install| install.stretch);
+        let kubeadm = median(peers.iter().map(Kubeadm::total));
+        rows.push(Row::peer("installed masters to three Ready (s), beside kubeadm", stretch, kubeadm));
     }
     rows
 }
@@ -157,10 +182,10 @@ fn show(installs: &[Install], peers: &[Kubeadm], rows: &[Row]) {
     ] {
         println!("{name:<10} {}", figures.iter().map(|figure| format!("{figure:>8.1}")).collect::<String>());
     }
-    println!("\n{:<54}{:>10}{:>12}{:>8}", "figure (median)", "measured", "beside", "ratio");
+    println!("\n{:<58}{:>10}{:>12}{:>8}", "figure (median)", "measured", "beside", "ratio");
     for Row { name, measured, beside, is_limit } in rows {
         let what = if *is_limit { "allowed" } else { "peer" };
-        println!("{name:<54}{measured:>10.1}{beside:>12.1}{:>8.2}  {what}", measured / beside);
+        println!("{name:<58}{measured:>10.1}{beside:>12.1}{:>8.2}  {what}", measured / beside);
     }
 }
 

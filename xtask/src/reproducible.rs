@@ -4,6 +4,7 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
@@ -16,24 +17,46 @@ const SHARED: &[&str] = &["packages", "components", "keys"];
 const AGAIN: &str = ".again";
 const LOCK: &str = "packages.lock.json";
 
-pub fn check(session: &Session, release: &Path) -> Result<()> {
-    // `release` is `CACHE/release/KEY`.
-    let cache = release.ancestors().nth(2).context("the release is in no cache")?;
-    let again = cache.join(AGAIN);
-    remove(&again)?;
-    fs::create_dir_all(&again).with_context(|| format!("making {}", again.display()))?;
-    for name in SHARED {
-        let link = again.join(name);
-        symlink(cache.join(name), &link).with_context(|| format!("making {}", link.display()))?;
+/// A cache with nothing in it but what was downloaded or compiled by Go, in that of a release.
+pub struct Fresh(PathBuf);
+
+impl Fresh {
+    pub fn make(release: &Path) -> Result<Self> {
+        // `release` is `CACHE/release/KEY`.
+        let cache = release.ancestors().nth(2).context("the release is in no cache")?;
+        let fresh = Self(cache.join(AGAIN));
+        fresh.remove()?;
+        fs::create_dir_all(&fresh.0).with_context(|| format!("making {}", fresh.0.display()))?;
+        for name in SHARED {
+            let link = fresh.0.join(name);
+            symlink(cache.join(name), &link).with_context(|| format!("making {}", link.display()))?;
+        }
+        Ok(fresh)
     }
+
+    pub fn at<'a>(&self, command: &'a mut Command) -> &'a mut Command {
+        command.env("ASHLAR_CACHE", &self.0)
+    }
+
+    pub fn remove(&self) -> Result<()> {
+        match fs::remove_dir_all(&self.0) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(error).with_context(|| format!("removing {}", self.0.display()))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+pub fn check(session: &Session, release: &Path) -> Result<()> {
+    let fresh = Fresh::make(release)?;
     let mut command = ashlar(["release", "build", "--lock"]);
-    command.arg(release.join(LOCK)).env("ASHLAR_CACHE", &again);
     session.run(
         "Building the release again, with nothing cached but downloads",
         "5 minutes",
-        &mut command,
+        fresh.at(command.arg(release.join(LOCK))),
     )?;
-    let second = again.join("release").join("dev");
+    let second = fresh.0.join("release").join("dev");
     let differences = differences(&manifest(release)?, &manifest(&second)?);
     if !differences.is_empty() {
         // Kept, to be looked at.
@@ -45,7 +68,7 @@ pub fn check(session: &Session, release: &Path) -> Result<()> {
         );
     }
     session.say("both builds are the same: commit, medium and all other files");
-    remove(&again)
+    fresh.remove()
 }
 
 fn manifest(release: &Path) -> Result<Value> {
@@ -67,15 +90,6 @@ fn differences(one: &Value, other: &Value) -> Vec<String> {
     all.dedup();
     names.extend(all.into_iter().filter(|name| one.get(*name) != other.get(*name)).cloned());
     names
-}
-
-fn remove(path: &PathBuf) -> Result<()> {
-    match fs::remove_dir_all(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("removing {}", path.display()))
-        }
-        _ => Ok(()),
-    }
 }
 
 #[cfg(test)]

@@ -61,7 +61,7 @@ pub fn run() -> Result<()> {
 
 /// Does what is missing, and says nothing when nothing is.
 pub fn ensure(session: &Session) -> Result<()> {
-    packages(session)?;
+    packages(session, PACKAGES)?;
     package_lists(session)?;
     newer_qemu(session)?;
     go(session)
@@ -81,8 +81,9 @@ pub fn path() -> OsString {
     std::env::join_paths(all).unwrap_or(old)
 }
 
-fn packages(session: &Session) -> Result<()> {
-    let missing: Vec<&(&str, &str)> = PACKAGES.iter().filter(|(name, _)| !is_installed(name)).collect();
+/// Installs those that are missing: each with what it is for.
+pub fn packages(session: &Session, wanted: &[(&str, &str)]) -> Result<()> {
+    let missing: Vec<&(&str, &str)> = wanted.iter().filter(|(name, _)| !is_installed(name)).collect();
     if missing.is_empty() {
         return Ok(());
     }

@@ -2,6 +2,7 @@
 //! first and written last, when everything else, config slot included, is durable. Boot code (sector 0) is the very
 //! last write, and a disk keeps or loses one sector as a whole.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -52,7 +53,7 @@ pub async fn run(
         sector: u64::from(disk.sector_size),
         image: source.image,
         manifest,
-        slot,
+        slot: Some(slot),
         verify: task.verify,
     };
     let table = install(Arc::new(job), report).await?;
@@ -60,6 +61,20 @@ pub async fn run(
         boot_order::put_first(machine, Path::new(&disk.name), efi.number, report).await?;
     }
     Ok(TaskResult::Installed { disk: disk.name, bytes, seconds: started.elapsed().as_secs_f64() })
+}
+
+/// A file as a disk that nobody's configuration is on: `image` is the release's, with its manifest `disk.json` beside
+/// it, `size` in bytes.
+pub async fn to_file(image: PathBuf, file: &Path, size: u64, report: &Report) -> Result<(), Failure> {
+    let manifest = read_manifest(&image.with_file_name("disk.json"))?;
+    let made = File::create_new(file).and_then(|made| made.set_len(size));
+    made.map_err(|error| {
+        Failure::new("check", format!("making {}: {error}", file.display()))
+            .hint("name a file that does not exist, in a folder with room for it")
+    })?;
+    let (disk, sector) = (file.to_owned(), efi::IMAGE_SECTOR);
+    let job = Job { disk, sector, image, manifest, slot: None, verify: false };
+    install(Arc::new(job), report).await.map(drop)
 }
 
 async fn erase_old_systems(machine: &Machine, task: &InstallTask, report: &Report) -> Result<(), Failure> {
@@ -100,7 +115,8 @@ struct Job {
     sector: u64,
     image: PathBuf,
     manifest: DiskImage,
-    slot: Slot,
+    /// None: a system that is nobody's.
+    slot: Option<Slot>,
     verify: bool,
 }
 
@@ -155,7 +171,9 @@ fn write_ends(job: &Job, table: &Table, report: &Report) -> Result<(), DiskError
     {
         efi::remake(&device, efi.range, job.sector)?;
     }
-    device.write(table.slot.start, &slot::encode(&job.slot)?)?;
+    if let Some(slot) = &job.slot {
+        device.write(table.slot.start, &slot::encode(slot)?)?;
+    }
     device.write(table.tail_start, &table.tail)?;
     device.sync()?;
     say(report, "finish", None, "making the disk bootable")?;

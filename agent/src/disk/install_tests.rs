@@ -88,7 +88,7 @@ impl Bench {
         sector: u64,
         report: impl Fn(Progress) -> bool + Send + Sync + 'static,
     ) -> Result<(), Failure> {
-        let (manifest, slot) = (self.manifest.clone(), example_slot());
+        let (manifest, slot) = (self.manifest.clone(), Some(example_slot()));
         let job = Job { disk: disk.to_owned(), sector, image: self.image(), manifest, slot, verify: true };
         let report: Report = Arc::new(report);
         install(Arc::new(job), &report).await.map(drop)
@@ -124,6 +124,22 @@ fn bytes(path: &Path, offset: u64, length: u64) -> Vec<u8> {
     let mut bytes = vec![0; length as usize];
     File::open(path).expect("a file").read_exact_at(&mut bytes, offset).expect("bytes");
     bytes
+}
+
+#[tokio::test]
+async fn a_file_becomes_a_disk_that_is_nobodys_and_is_never_overwritten() {
+    let bench = Bench::new();
+    let manifest = serde_json::to_vec(&bench.manifest).expect("JSON");
+    std::fs::write(bench.dir.path().join("disk.json"), manifest).expect("written");
+    let disk = bench.dir.path().join("nobody.img");
+    let report: Report = Arc::new(|_| true);
+    to_file(bench.image(), &disk, DISK, &report).await.expect("made");
+    assert_eq!(disk.metadata().expect("there").len(), DISK);
+    assert!(bytes(&disk, SLOT_START, slot::SLOT_BYTES).iter().all(|byte| *byte == 0));
+    let table = gptman::GPT::find_from(&mut File::open(&disk).expect("open")).expect("a table");
+    assert!(table.iter().any(|(_, partition)| partition.partition_name.as_str() == "var"));
+    let again = to_file(bench.image(), &disk, DISK, &report).await.expect_err("it is there");
+    assert!(again.to_string().contains("name a file that does not exist"), "{again}");
 }
 
 #[tokio::test]
