@@ -14,9 +14,6 @@ pub struct Arguments {
     /// Besides, the boot chain with every firmware and drive: an hour and a half
     #[arg(long)]
     boot: bool,
-    /// Besides, changes of machine configs on running nodes: ten minutes
-    #[arg(long)]
-    machine_configs: bool,
     /// Besides, the release a second time with nothing cached but downloads: both must be the same. Five minutes
     #[arg(long)]
     reproducible: bool,
@@ -45,13 +42,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     // The suites bring their own runner; each has a rack to itself, one after the other: two cores.
     session.run(
         "Whole-system suite",
-        "5 minutes",
+        "35 minutes",
         &mut cargo(["test", "--package", "ashlar-tests", "--no-fail-fast"]),
     )?;
-    if arguments.machine_configs {
-        let mut command = cargo(["test", "--package", "ashlar-tests", "--test", "machine_configs"]);
-        session.run("Machine configs on running nodes", "10 minutes", &mut command)?;
-    }
     if arguments.boot {
         boot_chain(&session)?;
     }
