@@ -131,7 +131,16 @@ impl System {
         commit: &str,
         told: impl Fn(Pulled) + 'static,
     ) -> Result<Pulled, Error> {
-        let repo = self.sysroot.repo();
+        self.locked(|| self.pull_into(&self.sysroot.repo(), repository, commit, told))
+    }
+
+    fn pull_into(
+        &self,
+        repo: &ostree::Repo,
+        repository: &str,
+        commit: &str,
+        told: impl Fn(Pulled) + 'static,
+    ) -> Result<Pulled, Error> {
         // OSTree fetches from remotes with a name only. Signatures are checked before, over the whole release.
         let unsigned = VariantDict::new(None);
         unsigned.insert("gpg-verify", false);
@@ -176,9 +185,9 @@ impl System {
     /// # Errors
     /// It is not here.
     pub fn forget(&self, commit: &str) -> Result<(), Error> {
-        let removed =
-            self.sysroot.repo().delete_object(ostree::ObjectType::Commit, commit, gio::Cancellable::NONE);
-        removed.map_err(doing("removing the commit"))
+        let remove =
+            || self.sysroot.repo().delete_object(ostree::ObjectType::Commit, commit, gio::Cancellable::NONE);
+        self.locked(|| remove().map_err(doing("removing the commit")))
     }
 
     /// Makes a deployment of a commit that becomes the first at the next shutdown, with today's `/etc` merged into
@@ -208,8 +217,20 @@ impl System {
         self.stage_with(&merge.csum(), Some(arguments))
     }
 
-    fn stage_with(&self, commit: &str, arguments: Option<&[String]>) -> Result<(), Error> {
+    /// Until `act` ends nobody else changes the deployments. Besides, it is the lock with which OSTree makes the root of
+    /// the deployments writable in our namespace: fetching alone would not.
+    fn locked<T>(&self, act: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
         self.sysroot.lock().map_err(doing("locking the deployments"))?;
+        let done = act();
+        self.sysroot.unlock();
+        done
+    }
+
+    fn stage_with(&self, commit: &str, arguments: Option<&[String]>) -> Result<(), Error> {
+        self.locked(|| self.stage_locked(commit, arguments))
+    }
+
+    fn stage_locked(&self, commit: &str, arguments: Option<&[String]>) -> Result<(), Error> {
         self.kernel_fits(commit)?;
         let merge = self.sysroot.merge_deployment(Some(STATEROOT));
         let origin = self.sysroot.origin_new_from_refspec(BRANCH);
@@ -232,9 +253,7 @@ impl System {
         staged.map(drop).map_err(doing("staging the new system"))?;
         let repo = self.sysroot.repo();
         repo.set_ref_immediate(None, BRANCH, Some(commit), gio::Cancellable::NONE)
-            .map_err(doing("naming the new system"))?;
-        self.sysroot.unlock();
-        Ok(())
+            .map_err(doing("naming the new system"))
     }
 
     /// Puts the deployment that is second in order first; needs `OSTREE_GRUB2_EXEC` in the environment.
@@ -242,16 +261,16 @@ impl System {
     /// # Errors
     /// There is none, or OSTree refuses.
     pub fn roll_back(&self) -> Result<Deployment, Error> {
-        self.sysroot.lock().map_err(doing("locking the deployments"))?;
-        let mut all: Vec<_> = self.sysroot.deployments().into_iter().filter(|one| !one.is_staged()).collect();
-        if all.len() < 2 {
-            return Err(Error::NothingBefore);
-        }
-        all.swap(0, 1);
-        self.sysroot
-            .write_deployments(&all, gio::Cancellable::NONE)
-            .map_err(doing("changing the order of the deployments"))?;
-        self.sysroot.unlock();
+        self.locked(|| {
+            let all = self.sysroot.deployments();
+            let mut all: Vec<_> = all.into_iter().filter(|one| !one.is_staged()).collect();
+            if all.len() < 2 {
+                return Err(Error::NothingBefore);
+            }
+            all.swap(0, 1);
+            let written = self.sysroot.write_deployments(&all, gio::Cancellable::NONE);
+            written.map_err(doing("changing the order of the deployments"))
+        })?;
         self.sysroot.load(gio::Cancellable::NONE).map_err(doing("reading the deployments"))?;
         self.deployments().into_iter().next().ok_or(Error::NothingBefore)
     }

@@ -62,6 +62,18 @@ pub async fn is_failed(unit: &str) -> Result<bool, Error> {
     }
 }
 
+/// Whether a unit is started with the machine; a unit that needs no enabling counts as enabled.
+///
+/// # Errors
+/// systemd cannot be asked.
+pub async fn is_enabled(unit: &str) -> Result<bool, Error> {
+    match Cmd::new("systemctl").args(["is-enabled", "--quiet", unit]).run().await {
+        Ok(_) => Ok(true),
+        Err(error) if error.code().is_some() => Ok(false),
+        Err(source) => Err(Error::Unit { verb: "is-enabled", unit: unit.to_owned(), source }),
+    }
+}
+
 /// Whether systemd knows a unit of this name.
 ///
 /// # Errors

@@ -62,4 +62,7 @@ if ! first_boot >/dev/console 2>&1; then
     while :; do sleep 3600; done
 fi
 
+# As OSTree's own first stage leaves it (sysroot.readonly).
+! mountpoint -q /sysroot || mount -o remount,bind,ro /sysroot
+
 exec /usr/lib/systemd/systemd SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1
