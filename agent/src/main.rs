@@ -56,6 +56,9 @@ enum Console {
     /// The operating system: what is there, update, rollback.
     #[command(subcommand)]
     Os(os::Command),
+    /// The machine config: which it is, what is being changed, what was.
+    #[command(subcommand)]
+    Config(node::machine_config::show::Command),
 }
 
 fn main() -> std::process::ExitCode {
@@ -72,6 +75,7 @@ fn main() -> std::process::ExitCode {
     drop(rustls::crypto::ring::default_provider().install_default());
     let ended = match &arguments.command {
         Command::Node { console: Some(Console::Os(command)) } => os::run(command),
+        Command::Node { console: Some(Console::Config(command)) } => node::machine_config::show::run(command),
         command => run(command),
     };
     match ended {

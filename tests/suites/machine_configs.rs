@@ -40,6 +40,7 @@ fn main() -> ExitCode {
     without_restart(&mut runner, &rack);
     with_restart(&mut runner, &rack);
     refused(&mut runner, &rack);
+    checked(&mut runner, &rack);
     undone(&mut runner, &rack);
     let ended = rack.down();
     runner.fact("the rack ends", || ended);
@@ -186,6 +187,51 @@ fn refused(runner: &mut Runner, rack: &Rack) {
         let url = "https://192.168.126.100:22623/v1/rendered-config/rendered-worker-0";
         let code = rack.exec(&["curl", "-sk", "-o", "/dev/null", "-w", "%{http_code}", url])?;
         ensure!(code.trim() == "401", "answered {code}");
+        Ok(())
+    });
+}
+
+fn checked(runner: &mut Runner, rack: &Rack) {
+    runner.fact(
+        "a check of the cluster's own finds a config bad, and the node leaves it and remembers",
+        || {
+            let path = "/etc/ashlar/health.d/10-uplink";
+            let source = "data:,%23!%2Fbin%2Fsh%0Aecho%20the%20uplink%20is%20down%0Aexit%201%0A";
+            let check = json!({"config": {"ignition": {"version": "3.4.0"}, "storage": {"files": [
+                {"path": path, "mode": 0o755, "contents": {"source": source}}
+            ]}}});
+            apply(rack, &machine_config("80-worker-check", &check))?;
+            let message = wait("the pool to stop", ROLLOUT, || degraded(rack))?;
+            ensure!(message.contains("10-uplink") && message.contains("the uplink is down"), "{message}");
+            rack.ssh("worker-1", &format!("test ! -e {path}"))?;
+            let history = rack.ssh("worker-1", "sudo ashlar node config history --json")?;
+            let history: Value = serde_json::from_str(&history)?;
+            let last = history.as_array().and_then(|all| all.last()).context("a record")?;
+            let why = last["left"].as_str().unwrap_or_default();
+            ensure!(why.contains("the uplink is down"), "{last}");
+            delete(rack, "80-worker-check")?;
+            wait("the pool", ROLLOUT, || updated(rack, "worker"))
+        },
+    );
+    runner.fact("what cannot be written is said before a pod has to leave", || {
+        let file = json!({"config": {"ignition": {"version": "3.4.0"}, "storage": {"files": [
+            {"path": "/etc/ssh", "overwrite": true, "contents": {"source": "data:,x"}}
+        ]}}});
+        apply(rack, &machine_config("80-worker-directory", &file))?;
+        let message = wait("the pool to stop", ROLLOUT, || degraded(rack))?;
+        ensure!(message.contains("/etc/ssh is a directory"), "{message}");
+        let nodes = rack.kubectl_json(&["get", "nodes", "--output=json"])?;
+        let cordoned = nodes["items"].as_array().into_iter().flatten();
+        ensure!(
+            !cordoned.into_iter().any(|node| node["spec"]["unschedulable"] == true),
+            "a node was drained"
+        );
+        delete(rack, "80-worker-directory")?;
+        wait("the pool", ROLLOUT, || updated(rack, "worker"))
+    });
+    runner.fact("a unit that was disabled by hand is enabled again", || {
+        rack.ssh("worker-2", "sudo systemctl disable example.service")?;
+        wait("the unit", 2 * SOON, || rack.ssh("worker-2", "systemctl is-enabled example.service"))?;
         Ok(())
     });
 }

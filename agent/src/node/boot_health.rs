@@ -1,5 +1,6 @@
 //! Finds a new system good, or leaves it: the half of boot counting that runs in user space. A system is good when
-//! its kubelet is healthy; one that is not in time is left for the one before at once, without using up its boots.
+//! its kubelet is healthy and every check of the cluster's own passes; one that is not in time is left for the one before
+//! at once, without using up its boots.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,7 +9,7 @@ use std::time::{Duration, Instant};
 use ashlar_host::cmd::Cmd;
 use ashlar_model::boot_counter::{ENVIRONMENT_FILE, Environment, MENU_FILE, Menu};
 
-use super::probe;
+use super::{checks, probe};
 use crate::durable;
 
 /// A system that is slow to come up is not broken; one that takes longer is.
@@ -59,19 +60,18 @@ impl BootHealth {
     }
 
     async fn judge(&mut self, menu: &Menu) {
-        if probe::kubelet_healthy().await {
+        let wrong = unhealthy().await;
+        if wrong.is_none() {
             let boots = self.environment().map_or(0, |environment| environment.tried(menu));
             match self.change(|environment| environment.mark_good(menu)) {
                 Ok(()) => {
-                    tracing::info!(boots, "this system is good: its kubelet is healthy");
+                    tracing::info!(boots, "this system is good: it is healthy");
                     self.settled = true;
                 }
                 Err(error) => tracing::warn!(%error, "cannot note that this system is good"),
             }
         } else if menu.entries > 1 && self.began.elapsed() > PATIENCE {
-            tracing::error!(
-                "the kubelet is not healthy after {PATIENCE:?}: going back to the system before this one"
-            );
+            tracing::error!(wrong, "after {PATIENCE:?}: going back to the system before this one");
             if let Err(error) = self.change(|environment| environment.give_up(menu)) {
                 tracing::warn!(%error, "the boot loader will try this system again");
             }
@@ -104,6 +104,14 @@ impl BootHealth {
         let block = environment.block().ok_or(io::ErrorKind::StorageFull)?;
         durable::write(&self.boot.join(ENVIRONMENT_FILE), &block, MODE).map_err(io::Error::other)
     }
+}
+
+/// What is wrong, in words.
+async fn unhealthy() -> Option<String> {
+    if !probe::kubelet_healthy().await {
+        return Some("the kubelet is not healthy".to_owned());
+    }
+    checks::failed(Path::new(checks::FOLDER)).await
 }
 
 /// Whether the kernel was started by the menu's first entry: both name the same deployment.

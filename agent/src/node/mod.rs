@@ -3,8 +3,9 @@
 
 mod apply;
 mod boot_health;
+mod checks;
 mod leaves;
-mod machine_config;
+pub mod machine_config;
 mod order;
 mod probe;
 mod server;

@@ -25,6 +25,8 @@ const READERS: &[(&str, Reader)] = &[
     ("/etc/profile.d/", Reader::Nobody),
     // containerd asks for these with every pull.
     ("/etc/containerd/certs.d/", Reader::Nobody),
+    // Read whenever the node's health is judged.
+    ("/etc/ashlar/health.d/", Reader::Nobody),
     ("/etc/chrony.conf", Reader::Restart("chrony.service")),
     ("/etc/chrony/", Reader::Restart("chrony.service")),
     ("/etc/containerd/", Reader::Restart("containerd.service")),
@@ -76,6 +78,7 @@ mod tests {
         let restart = |unit: &str| Need::Restart(unit.to_owned());
         for (path, need) in [
             ("/etc/motd", Need::Nothing),
+            ("/etc/ashlar/health.d/10-link", Need::Nothing),
             ("/etc/chrony.conf", restart("chrony.service")),
             ("/etc/chrony", restart("chrony.service")),
             ("/etc/chronyx", Need::Reboot),

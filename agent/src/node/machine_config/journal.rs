@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::below;
+use super::history::History;
 use crate::durable;
 
 const FOLDER: &str = "/var/lib/ashlar/machine-config";
@@ -23,6 +24,9 @@ pub struct Journal {
     pub stage: Stage,
     /// Why we are going back to `to`; none on the way there.
     pub failure: Option<Failure>,
+    /// When the way there began (RFC 3339).
+    #[serde(default)]
+    pub began: String,
 }
 
 impl Journal {
@@ -63,6 +67,10 @@ impl Store {
 
     pub fn originals(&self) -> PathBuf {
         self.folder.join("originals")
+    }
+
+    pub fn history(&self) -> History {
+        History::new(&self.folder)
     }
 
     pub fn current(&self) -> anyhow::Result<Option<Applied>> {
@@ -157,7 +165,8 @@ mod tests {
         let store = Store::open(folder.path()).expect("opened");
         store.become_current(&config("old")).expect("kept");
         store.keep(&config("new")).expect("kept");
-        let there = Journal { from: "old".into(), to: "new".into(), stage: Stage::Apply, failure: None };
+        let (from, to, began) = ("old".into(), "new".into(), "2026-01-01T00:00:00Z".into());
+        let there = Journal { from, to, stage: Stage::Apply, failure: None, began };
         assert!(!there.is_over("old"));
         let failure = Failure { name: "new".into(), reason: "it broke".into() };
         let back = Journal { from: "new".into(), to: "old".into(), failure: Some(failure), ..there.clone() };

@@ -7,11 +7,15 @@
 
 mod cluster;
 mod drift;
+mod heal;
 mod health;
+mod history;
 mod journal;
 mod originals;
 mod paths;
 mod perform;
+mod preflight;
+pub mod show;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -34,10 +38,13 @@ const HEALTHY_AFTER_RESTART: Duration = Duration::from_secs(90);
 const HEALTHY_AFTER_REBOOT: Duration = Duration::from_secs(300);
 
 pub struct Daemon {
+    root: PathBuf,
     cluster: Cluster,
     store: Store,
     performer: Performer,
     drift: drift::Watch,
+    /// When units and kernel were looked at last.
+    units_seen: Option<Instant>,
     /// What was last said of us, so that it is said once.
     told: Option<(NodeState, String)>,
 }
@@ -67,7 +74,9 @@ impl Daemon {
             cluster: Cluster::new(file),
             performer: Performer::new(&root, store.originals()),
             drift: drift::Watch::new(&root),
+            root,
             store,
+            units_seen: None,
             told: None,
         })
     }
@@ -108,6 +117,12 @@ impl Daemon {
                 return self.tell(&current.name, NodeState::Degraded, &reason).await;
             }
         };
+        // Not kept as a failure: whoever makes room need not change the config.
+        let obstacles = preflight::obstacles(&self.root, &steps);
+        if !obstacles.is_empty() {
+            let reason = format!("{wanted} cannot be applied: {}", obstacles.join("; "));
+            return self.tell(&current.name, NodeState::Degraded, &reason).await;
+        }
         if steps.iter().any(|step| step.need == Need::Reboot) && !wish.drained(wanted) {
             self.cluster.ask_for_drain(wanted).await?;
             let reason = format!("waits for its pods to leave: {wanted} restarts the machine");
@@ -118,8 +133,13 @@ impl Daemon {
         }
         self.tell(&current.name, NodeState::Working, &format!("changes to {wanted}")).await?;
         self.store.keep(&new)?;
-        let journal =
-            Journal { from: current.name.clone(), to: new.name.clone(), stage: Stage::Apply, failure: None };
+        let journal = Journal {
+            from: current.name.clone(),
+            to: new.name.clone(),
+            stage: Stage::Apply,
+            failure: None,
+            began: now(),
+        };
         self.store.note(&journal)?;
         self.go_on(journal).await
     }
@@ -181,6 +201,7 @@ impl Daemon {
             }
             // The way back has no other way: it is kept, and said.
             unhealthy => {
+                self.store.history().add(&record(&journal))?;
                 self.store.become_current(to)?;
                 if let Some(why) = unhealthy {
                     tracing::error!(why, "not healthy after going back either");
@@ -207,8 +228,13 @@ impl Daemon {
         let reason = format!("{} was left again: {why}; the node has {}", journal.to, journal.from);
         tracing::error!(reason, "going back");
         let failure = journal::Failure { name: journal.to.clone(), reason };
-        let back =
-            Journal { from: journal.to, to: journal.from, stage: Stage::Apply, failure: Some(failure) };
+        let back = Journal {
+            from: journal.to,
+            to: journal.from,
+            stage: Stage::Apply,
+            failure: Some(failure),
+            began: journal.began,
+        };
         self.store.note(&back)?;
         Box::pin(self.go_on(back)).await
     }
@@ -223,23 +249,6 @@ impl Daemon {
         Ok(())
     }
 
-    /// What was changed by hand becomes again what the config says.
-    async fn heal(&mut self, current: &Applied) -> anyhow::Result<()> {
-        let kept = kept(current).map_err(|problems| anyhow::anyhow!(list(&problems)))?;
-        for path in self.drift.differing(&kept) {
-            tracing::warn!(
-                path,
-                config = current.name,
-                "was changed by hand: it becomes what the config says"
-            );
-            self.performer.write(&path, &kept.entries[&path])?;
-            self.cluster
-                .event("MachineConfigDrift", &format!("{path} was changed by hand and is healed"))
-                .await;
-        }
-        Ok(())
-    }
-
     async fn tell(&mut self, current: &str, state: NodeState, reason: &str) -> anyhow::Result<()> {
         let told = (state, format!("{current} {reason}"));
         if self.told.as_ref() != Some(&told) {
@@ -247,6 +256,25 @@ impl Daemon {
             self.told = Some(told);
         }
         Ok(())
+    }
+}
+
+fn now() -> String {
+    jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// Of a change that is over.
+fn record(journal: &Journal) -> history::Record {
+    let (from, to) = match &journal.failure {
+        None => (&journal.from, &journal.to),
+        Some(_) => (&journal.to, &journal.from),
+    };
+    history::Record {
+        began: journal.began.clone(),
+        ended: now(),
+        from: from.clone(),
+        to: to.clone(),
+        left: journal.failure.as_ref().map(|failure| failure.reason.clone()),
     }
 }
 

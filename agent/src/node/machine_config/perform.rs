@@ -156,7 +156,7 @@ async fn stop_own_unit(path: &str) -> anyhow::Result<()> {
 }
 
 /// Of a unit that no config names any more, what the operating system says counts again.
-async fn enable(unit: &str, state: &UnitState) -> anyhow::Result<()> {
+pub async fn enable(unit: &str, state: &UnitState) -> anyhow::Result<()> {
     let verb = match state.enabled {
         Some(true) => "enable",
         Some(false) => "disable",
