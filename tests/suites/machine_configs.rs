@@ -102,7 +102,9 @@ fn with_restart(runner: &mut Runner, rack: &Rack) {
     runner.fact("a kernel argument restarts one worker after the other, and a budget holds", || {
         apply(rack, &rack.with_image(BUDGET)?)?;
         wait("the deployment", ROLLOUT, || {
-            available(rack).and_then(|count| Ok(ensure!(count == 2, "{count}")))
+            let count = available(rack)?;
+            ensure!(count == 2, "{count}");
+            Ok(())
         })?;
         let before = boots(rack)?;
         apply(rack, &machine_config("70-worker-argument", &json!({"kernelArguments": ["ashlar.test=1"]})))?;
