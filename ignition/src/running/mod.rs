@@ -7,4 +7,4 @@ mod policy;
 
 pub use changes::{Change, Kind, changes};
 pub use kept::{Entry, Kept, Principals, UnitState};
-pub use policy::{Need, need_of};
+pub use policy::{Demand, Need, need_of};

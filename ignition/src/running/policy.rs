@@ -1,8 +1,10 @@
 //! What a change asks of a node that runs. Whatever is not listed restarts the machine: that is always safe.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
-use super::Kept;
+use super::{Change, Kept};
 
 /// From the least disruption to the most.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -14,6 +16,39 @@ pub enum Need {
     Restart(String),
     /// The pods go first.
     Reboot,
+}
+
+/// What several changes ask for together: a machine that restarts needs no unit restarted, and a unit that restarts no
+/// reload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Demand {
+    Nothing,
+    Units {
+        reload: Vec<String>,
+        restart: Vec<String>,
+    },
+    /// The pods go first.
+    Reboot,
+}
+
+impl Demand {
+    #[must_use]
+    pub fn of(changes: &[Change]) -> Self {
+        let (mut reload, mut restart) = (BTreeSet::new(), BTreeSet::new());
+        for change in changes {
+            match &change.need {
+                Need::Nothing => {}
+                Need::Reload(unit) => drop(reload.insert(unit.clone())),
+                Need::Restart(unit) => drop(restart.insert(unit.clone())),
+                Need::Reboot => return Self::Reboot,
+            }
+        }
+        reload.retain(|unit| !restart.contains(unit));
+        if reload.is_empty() && restart.is_empty() {
+            return Self::Nothing;
+        }
+        Self::Units { reload: reload.into_iter().collect(), restart: restart.into_iter().collect() }
+    }
 }
 
 /// Paths and what reads them; the first that fits counts. A path that ends with a slash is everything below it.

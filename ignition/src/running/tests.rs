@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::super::Demand;
 use super::*;
 use crate::parse_value;
 
@@ -68,4 +69,21 @@ fn what_only_an_install_can_make_is_refused_by_its_member() {
         lines(key("ssh-ed25519 A"), key("ssh-ed25519 B"))[0],
         ("~ SSH keys of core".into(), Need::Nothing)
     );
+}
+
+#[test]
+fn together_they_ask_for_no_more_than_they_must() {
+    let all = |files: &[&str]| {
+        let files: Vec<Value> = files.iter().map(|path| file(path, "1")).collect();
+        let found = changes(&kept(json!({})), &kept(json!({"storage": {"files": files}})));
+        Demand::of(&found.unwrap_or_else(|problems| panic!("{problems:?}")))
+    };
+    let unit = "/etc/systemd/system/ssh.service.d/1.conf";
+    let restart = |units: &[&str]| units.iter().map(|unit| (*unit).to_owned()).collect::<Vec<_>>();
+    assert_eq!(all(&["/etc/motd"]), Demand::Nothing);
+    let reload = Demand::Units { reload: restart(&["ssh.service"]), restart: vec![] };
+    assert_eq!(all(&["/etc/motd", "/etc/ssh/sshd_config"]), reload);
+    let both = Demand::Units { reload: vec![], restart: restart(&["chrony.service", "ssh.service"]) };
+    assert_eq!(all(&["/etc/ssh/sshd_config", unit, "/etc/chrony.conf"]), both);
+    assert_eq!(all(&["/etc/chrony.conf", "/etc/fstab"]), Demand::Reboot);
 }

@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use ashlar_ignition::parse_value;
-use ashlar_ignition::running::{Change, Kept, Need, changes};
+use ashlar_ignition::running::{Change, Demand, Kept, changes};
 use ashlar_model::config::Problem;
 use ashlar_model::machine_config::{Applied, NodeState};
 use ashlar_model::node::NodeFile;
@@ -123,7 +123,7 @@ impl Daemon {
             let reason = format!("{wanted} cannot be applied: {}", obstacles.join("; "));
             return self.tell(&current.name, NodeState::Degraded, &reason).await;
         }
-        if steps.iter().any(|step| step.need == Need::Reboot) && !wish.drained(wanted) {
+        if Demand::of(&steps) == Demand::Reboot && !wish.drained(wanted) {
             self.cluster.ask_for_drain(wanted).await?;
             let reason = format!("waits for its pods to leave: {wanted} restarts the machine");
             return self.tell(&current.name, NodeState::Working, &reason).await;
@@ -163,7 +163,7 @@ impl Daemon {
         if let Err(error) = self.performer.perform(steps).await {
             return self.turn_back(journal, format!("{error:#}")).await;
         }
-        if steps.iter().any(|step| step.need == Need::Reboot) {
+        if Demand::of(steps) == Demand::Reboot {
             journal.stage = Stage::Reboot { boot: journal::boot_id()? };
             self.store.note(&journal)?;
             // Whether or not anybody hears it.

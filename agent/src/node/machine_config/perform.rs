@@ -1,6 +1,5 @@
 //! Makes changes on the machine. Every step may be done again.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -8,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 use ashlar_host::cmd::Cmd;
 use ashlar_host::systemd;
-use ashlar_ignition::running::{Change, Entry, Kept, Kind, Need, UnitState};
+use ashlar_ignition::running::{Change, Demand, Entry, Kept, Kind, UnitState};
 
 use super::originals::{self, Originals};
 use super::{below, paths};
@@ -92,19 +91,12 @@ impl Performer {
 
     /// Reloads and restarts what reads the changed files. A unit that is not there reads nothing.
     pub async fn restart_readers(&self, steps: &[Change]) -> anyhow::Result<()> {
-        let reload: BTreeSet<&str> = units(steps, |need| match need {
-            Need::Reload(unit) => Some(unit),
-            _ => None,
-        });
-        let restart: BTreeSet<&str> = units(steps, |need| match need {
-            Need::Restart(unit) => Some(unit),
-            _ => None,
-        });
-        for unit in reload.difference(&restart) {
+        let Demand::Units { reload, restart } = Demand::of(steps) else { return Ok(()) };
+        for unit in &reload {
             // `try-`: one that does not run has nothing to read again.
             systemctl("try-reload-or-restart", unit).await?;
         }
-        for unit in restart {
+        for unit in &restart {
             if !systemd::exists(unit).await? {
                 continue;
             }
@@ -132,10 +124,6 @@ fn wanted(steps: &[Change], unit: &str) -> Option<bool> {
         Kind::Unit { name, new, .. } if name == unit => new.enabled,
         _ => None,
     })
-}
-
-fn units<'a>(steps: &'a [Change], pick: impl Fn(&'a Need) -> Option<&'a String>) -> BTreeSet<&'a str> {
-    steps.iter().filter_map(|step| pick(&step.need)).map(String::as_str).collect()
 }
 
 fn is_of_systemd(step: &Change) -> bool {
