@@ -8,7 +8,6 @@ pub mod base;
 pub mod etcd;
 pub mod machine;
 pub mod pivot;
-pub mod preview;
 pub mod run;
 pub mod server;
 pub mod state;

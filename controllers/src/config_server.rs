@@ -103,7 +103,7 @@ impl NoAnswer {
 
 /// The name of the rendered config, and the whole config of the host.
 fn answer(server: &Server, host: &HostRecord) -> Result<(String, String), NoAnswer> {
-    let rendered = server.pools.rendered(host.role)?;
+    let rendered = server.pools.of_host(host)?;
     let source =
         Source { cluster: &server.cluster, keys: &server.keys, bootstrap_url: server.bootstrap_url.clone() };
     let own = host_ignition(&source, host, &rendered.applied())?;
@@ -120,11 +120,11 @@ async fn rendered(
         tracing::warn!(target: "audit", address = %peer.address, name, "a rendered config is refused");
         return error(StatusCode::UNAUTHORIZED, "this node has not proven who it is".into(), None);
     };
-    match server.pools.rendered(host.role) {
+    match server.pools.of_host(&host) {
         Ok(rendered) if rendered.name == name => Json(rendered.applied()).into_response(),
         Ok(rendered) => error(
             StatusCode::NOT_FOUND,
-            format!("the config of pool {} is {} now, not {name}", host.role.as_str(), rendered.name),
+            format!("the config of {} is {} now, not {name}", host.name, rendered.name),
             Some("ask for the one that the node shall have now".into()),
         ),
         Err(cause) => error(StatusCode::SERVICE_UNAVAILABLE, cause.to_string(), Some("ask again".into())),
@@ -278,7 +278,7 @@ mod tests {
         let worker = HostRecord { role: Role::Worker, address: Some([192, 0, 2, 31].into()), ..host() };
         let pools =
             Pools::of(&crate::machine_config::tests::cluster(), &[crate::machine_config::tests::chrony()]);
-        let pool = pools.rendered(Role::Worker).expect("valid");
+        let pool = pools.rendered("worker").expect("valid");
         let (rendered, ignition) = answer(&server(pools), &worker).expect("given");
         assert_eq!(rendered, pool.name);
         for path in

@@ -96,7 +96,7 @@ async fn patch(client: &Client, node: &str, change: &serde_json::Value) -> Resul
 }
 
 /// All but those that belong to the node itself, and those that have ended.
-fn must_leave(pod: &Pod) -> bool {
+pub(crate) fn must_leave(pod: &Pod) -> bool {
     let of_node = pod.annotations().contains_key(MIRROR)
         || pod.owner_references().iter().any(|owner| owner.kind == "DaemonSet" || owner.kind == "Node");
     let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());

@@ -2,7 +2,9 @@
 //!
 //! They configure and approve; they never touch a Linux machine (that is the node daemon's).
 
+pub mod admission;
 pub mod apply;
+pub mod cluster_object;
 pub mod config_server;
 pub mod directory;
 pub mod drain;
@@ -12,4 +14,5 @@ pub mod lease;
 pub mod machine_config;
 pub mod manifests;
 pub mod nodes;
+pub mod preview;
 pub mod signing;

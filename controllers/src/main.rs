@@ -4,9 +4,11 @@ use anyhow::Context;
 use ashlar_controllers::lease::Holder;
 use ashlar_controllers::machine_config::{Pools, live, pool};
 use ashlar_controllers::{
-    config_server, directory::Directory, drain, first_boot, host_object, nodes, signing,
+    admission, cluster_object, config_server, directory::Directory, drain, first_boot, host_object, nodes,
+    signing,
 };
-use ashlar_model::keys::ClusterKeys;
+use ashlar_model::bootstrap_api::Cluster;
+use ashlar_model::keys::{ClusterKeys, KeyPair};
 use ashlar_model::node::{CLUSTER_KEYS_FILE, NODE_FILE, NodeFile};
 use ashlar_pki::tls::{self, Clients};
 use ashlar_pki::{Leaf, issue};
@@ -16,11 +18,13 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 /// How often hosts are read again and nodes are labelled.
 const RESYNC: Duration = Duration::from_secs(5);
+/// How often objects that are ours are made again what they shall be.
+const KEEP: Duration = Duration::from_secs(60);
 
 #[derive(Parser)]
 #[command(name = "ashlar-controllers", version, about = "Ashlar's controllers in the cluster")]
@@ -56,16 +60,38 @@ async fn run() -> anyhow::Result<()> {
     let stop = CancellationToken::new();
     let cluster = Arc::new(node.cluster.clone());
     let holder = Holder::new(client.clone(), &node.host);
+    let keep = Keep { cluster: cluster.clone(), authority_pem: keys.install_ca.certificate_pem.clone() };
+    let admission = tokio::spawn(admit(keys.install_ca.clone(), shared.pools.clone(), stop.clone()));
     let server = tokio::spawn(serve(client.clone(), node, keys, shared.clone(), stop.clone()));
     tokio::select! {
         () = signing::run(client.clone(), shared.directory.clone()) => {}
         () = live::follow(client.clone(), cluster, shared.pools.clone()) => {}
-        () = resync(client, shared, holder) => {}
+        () = resync(client, keep, shared, holder) => {}
         result = server => result.context("serving configurations")??,
         _ = terminated() => {}
     }
     stop.cancel();
-    Ok(())
+    admission.await.context("ending the admission server")
+}
+
+/// Nothing else ends with it: what is not refused at once is said in the pool's status.
+async fn admit(authority: KeyPair, pools: Pools, stop: CancellationToken) {
+    if let Err(error) = admission::serve(authority, pools, stop).await {
+        tracing::error!(error = format!("{error:#}"), "machine configs are not judged when they are applied");
+    }
+}
+
+/// Objects of ours.
+struct Keep {
+    cluster: Arc<Cluster>,
+    authority_pem: String,
+}
+
+impl Keep {
+    async fn write(&self, client: &Client) -> Result<(), kube::Error> {
+        cluster_object::store(client, &self.cluster).await?;
+        admission::register(client, &self.authority_pem).await
+    }
 }
 
 /// What the server, the approver and the loop know together.
@@ -111,7 +137,8 @@ async fn serve(
     Ok(())
 }
 
-async fn resync(client: Client, shared: Shared, mut holder: Holder) {
+async fn resync(client: Client, keep: Keep, shared: Shared, mut holder: Holder) {
+    let mut kept: Option<Instant> = None;
     let mut interval = tokio::time::interval(RESYNC);
     loop {
         interval.tick().await;
@@ -122,6 +149,12 @@ async fn resync(client: Client, shared: Shared, mut holder: Holder) {
             tracing::warn!(%error, "holding the lease");
             false
         });
+        if acting && kept.is_none_or(|last| last.elapsed() > KEEP) {
+            match keep.write(&client).await {
+                Ok(()) => kept = Some(Instant::now()),
+                Err(error) => tracing::warn!(%error, "writing the objects that are ours"),
+            }
+        }
         if let Err(error) = look_at_nodes(&client, &shared, acting).await {
             tracing::warn!(%error, "going on with nodes and pools");
         }

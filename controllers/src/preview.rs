@@ -1,10 +1,11 @@
-//! What the bootstrap would give to the hosts of each pool, before there is one: the installer checks and shows it by
-//! the functions that will render it.
+//! What an install would give to the hosts of each pool: the installer checks and shows it by the functions that will
+//! render it.
 
-use ashlar_controllers::machine_config::{Invalid, judge, render};
 use ashlar_model::bootstrap_api::{Cluster, Role};
 use ashlar_model::config::Problem;
 use ashlar_model::machine_config::MachineConfig;
+
+use crate::machine_config::{Invalid, Pool, judge, render};
 
 /// The rendered config of a pool, by name and origin.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,7 +25,7 @@ pub fn problems(config: &MachineConfig) -> Vec<Problem> {
 /// # Errors
 /// What is wrong with machine configs of the pool, alone or together.
 pub fn preview(cluster: &Cluster, role: Role, configs: &[MachineConfig]) -> Result<Preview, Vec<Invalid>> {
-    render(cluster, role, configs).map(|rendered| Preview {
+    render(cluster, &Pool::of_role(role), configs).map(|rendered| Preview {
         name: rendered.name,
         sha256: rendered.sha256,
         parts: rendered.parts,

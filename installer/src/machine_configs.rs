@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use ashlar_bootstrap::preview::{self, Preview};
+use ashlar_controllers::preview::{self, Preview};
 use ashlar_model::bootstrap_api::Role;
 use ashlar_model::config::{self, Problem};
 use ashlar_model::machine_config::{self, MachineConfig, POOLS};
@@ -24,6 +24,7 @@ const GIVEN: &str = "machine-configs-given";
 /// The folder or a file in it cannot be read.
 pub fn read(directory: &Path, problems: &mut Vec<FileProblem>) -> Result<Vec<MachineConfig>, Failure> {
     let mut all = Vec::new();
+    let roles: Vec<&str> = POOLS.iter().map(|role| role.as_str()).collect();
     let mut seen: BTreeMap<String, String> = BTreeMap::new();
     for name in files(&directory.join(FOLDER))? {
         let file = format!("{FOLDER}/{name}");
@@ -49,6 +50,7 @@ pub fn read(directory: &Path, problems: &mut Vec<FileProblem>) -> Result<Vec<Mac
             }
             match document.outcome {
                 Ok(config) => {
+                    problems.extend(machine_config::without_pool(&config, &roles).into_iter().map(of));
                     problems.extend(preview::problems(&config).into_iter().map(of));
                     all.push(config);
                 }
@@ -109,7 +111,8 @@ pub fn remarks(configuration: &Configuration) -> Vec<String> {
             remarks.extend(preview.remarks);
         }
     }
-    let for_workers = configuration.machine_configs.iter().filter(|config| config.role == Role::Worker);
+    let for_workers =
+        configuration.machine_configs.iter().filter(|config| config.role == Role::Worker.as_str());
     if configuration.install.workers().next().is_none() {
         let remark = |config: &MachineConfig| format!("{}: no host is a worker yet", config.name);
         remarks.extend(for_workers.map(remark));

@@ -1,7 +1,6 @@
 //! One machine config by the rules of Ignition, and by those of a node that must stay one. Pure.
 
 use ashlar_ignition::{Config, ParseError, Parsed, parse_value};
-use ashlar_model::bootstrap_api::Role;
 use ashlar_model::config::Problem;
 use ashlar_model::machine_config::MachineConfig;
 use serde_json::{Value, json};
@@ -12,7 +11,6 @@ use super::protect;
 #[derive(Clone)]
 pub struct Judged {
     pub name: String,
-    pub role: Role,
     /// Ignition 3.5, kernel arguments included.
     pub config: Config,
     /// What is valid and surely not meant, one sentence each.
@@ -37,7 +35,7 @@ pub fn judge(object: &MachineConfig) -> Result<Judged, Vec<Problem>> {
         return Err(problems);
     }
     let remarks = warnings.iter().map(|warning| in_object(warning).to_string()).collect();
-    Ok(Judged { name: object.name.clone(), role: object.role, config, remarks })
+    Ok(Judged { name: object.name.clone(), config, remarks })
 }
 
 fn unread(error: &ParseError, value: Value) -> Problem {
@@ -68,7 +66,7 @@ fn misshapen(value: Value) -> Problem {
 }
 
 /// Ignition's paths begin with `$`; ours with the object.
-fn in_object(problem: &Problem) -> Problem {
+pub(crate) fn in_object(problem: &Problem) -> Problem {
     let inner = problem.path.trim_start_matches('$');
     Problem { path: format!("spec.config{inner}"), ..problem.clone() }
 }

@@ -2,10 +2,10 @@
 //! cluster's objects on the masters.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use ashlar_model::bootstrap_api::{Cluster, Role};
-use ashlar_model::machine_config::{self, MachineConfig, POOLS, ROLE_LABEL};
+use ashlar_model::bootstrap_api::{Cluster, HostRecord};
+use ashlar_model::machine_config::{self, MachineConfig};
 use futures::StreamExt;
 use kube::api::Api;
 use kube::runtime::watcher::Event;
@@ -13,84 +13,183 @@ use kube::runtime::{WatchStreamExt, reflector, watcher};
 use kube::{Client, ResourceExt};
 
 use super::objects;
-use super::{Invalid, Rendered, render};
+use super::{Invalid, Pool, Rendered, render};
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotRendered {
     /// A host that got a config now would miss the user's part of it.
     #[error("the machine configs are not read from the API yet")]
     NotRead,
-    #[error("{} has no pool", .0.as_str())]
-    NoPool(Role),
+    #[error("there is no pool {0}")]
+    NoPool(String),
     #[error("the machine configs of the pool do not make a config: {}", list(.0))]
     Invalid(Vec<Invalid>),
 }
 
-type Results = BTreeMap<Role, Result<Arc<Rendered>, NotRendered>>;
+/// Rendered configs that are remembered after there are newer ones: what nodes had that are behind.
+const REMEMBERED: usize = 32;
 
 /// Shared by the server, which asks, and who follows the objects, who replaces.
 #[derive(Clone, Default)]
-pub struct Pools(Arc<RwLock<Option<Results>>>);
+pub struct Pools(Arc<RwLock<Inner>>);
+
+#[derive(Default)]
+struct Inner {
+    read: Option<Read>,
+    /// None: `master` and `worker`.
+    pools: Option<Vec<Pool>>,
+    results: BTreeMap<String, Result<Arc<Rendered>, NotRendered>>,
+    /// The pools of hosts whose nodes are there.
+    members: BTreeMap<String, String>,
+    earlier: Vec<Arc<Rendered>>,
+}
+
+/// The machine configs of the cluster.
+#[derive(Clone)]
+pub struct Read {
+    pub cluster: Arc<Cluster>,
+    pub configs: Vec<MachineConfig>,
+    /// Objects that are no machine configs, with their labels.
+    unreadable: Vec<(BTreeMap<String, String>, Invalid)>,
+}
 
 impl Pools {
     /// Of machine configs that do not change.
     pub fn of(cluster: &Cluster, configs: &[MachineConfig]) -> Self {
         let pools = Self::default();
-        pools.replace(cluster, configs, &[]);
+        pools.write().take(Read {
+            cluster: Arc::new(cluster.clone()),
+            configs: configs.to_vec(),
+            unreadable: Vec::new(),
+        });
         pools
     }
 
     /// # Errors
     /// Nothing is known yet, or a machine config of the pool is invalid.
-    pub fn rendered(&self, role: Role) -> Result<Arc<Rendered>, NotRendered> {
-        let results = self.0.read().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let results = results.as_ref().ok_or(NotRendered::NotRead)?;
-        results.get(&role).cloned().unwrap_or(Err(NotRendered::NoPool(role)))
+    pub fn rendered(&self, pool: &str) -> Result<Arc<Rendered>, NotRendered> {
+        let inner = self.inner();
+        if inner.read.is_none() {
+            return Err(NotRendered::NotRead);
+        }
+        let no_pool = || Err(NotRendered::NoPool(pool.to_owned()));
+        inner.results.get(pool).cloned().unwrap_or_else(no_pool)
     }
 
-    /// `unreadable`: objects of a pool that are no machine configs.
-    fn replace(&self, cluster: &Cluster, configs: &[MachineConfig], unreadable: &[(Role, Invalid)]) {
-        let of = |role: Role| {
-            let mut bad: Vec<Invalid> =
-                unreadable.iter().filter(|(of, _)| *of == role).map(|(_, invalid)| invalid.clone()).collect();
-            match render(cluster, role, configs) {
-                Ok(rendered) if bad.is_empty() => Ok(Arc::new(rendered)),
-                Ok(_) => Err(NotRendered::Invalid(bad)),
-                Err(invalid) => {
-                    bad.extend(invalid);
-                    Err(NotRendered::Invalid(bad))
-                }
-            }
-        };
-        let results = POOLS.iter().map(|role| (*role, of(*role))).collect();
-        *self.0.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(results);
+    /// What a host shall have: its pool's, its role's as long as it has no node.
+    ///
+    /// # Errors
+    /// As [`Pools::rendered`].
+    pub fn of_host(&self, host: &HostRecord) -> Result<Arc<Rendered>, NotRendered> {
+        let pool = self.inner().members.get(&host.name).cloned();
+        self.rendered(pool.as_deref().unwrap_or(host.role.as_str()))
     }
 
-    fn take(&self, cluster: &Cluster, objects: &[Arc<objects::MachineConfig>]) {
-        let (mut configs, mut unreadable) = (Vec::new(), Vec::new());
+    /// A rendered config of before, or of now, by its name.
+    #[must_use]
+    pub fn by_name(&self, name: &str) -> Option<Arc<Rendered>> {
+        let inner = self.inner();
+        let now = inner.results.values().filter_map(|result| result.as_ref().ok());
+        now.chain(&inner.earlier).find(|rendered| rendered.name == name).cloned()
+    }
+
+    /// What was read, the pools, and which hosts are in them; `None` before anything was read.
+    #[must_use]
+    pub fn known(&self) -> Option<(Read, Vec<Pool>, BTreeMap<String, String>)> {
+        let inner = self.inner();
+        Some((inner.read.clone()?, inner.pools(), inner.members.clone()))
+    }
+
+    /// The pools as their objects say, and the hosts in them.
+    pub fn replace(&self, pools: Vec<Pool>, members: BTreeMap<String, String>) {
+        let mut inner = self.write();
+        inner.members = members;
+        if inner.pools.as_ref() != Some(&pools) {
+            inner.pools = Some(pools);
+            inner.render();
+        }
+    }
+
+    fn take(&self, cluster: &Arc<Cluster>, objects: &[Arc<objects::MachineConfig>]) {
+        let mut read = Read { cluster: cluster.clone(), configs: Vec::new(), unreadable: Vec::new() };
         for object in objects {
             let value = serde_json::to_value(object.as_ref()).unwrap_or_default();
             match machine_config::from_object(value) {
-                Ok(config) => configs.push(config),
-                Err(problems) => unreadable.extend(problems.into_iter().filter_map(|problem| {
-                    let invalid = Invalid { object: object.name_any(), problem };
-                    match role(object) {
-                        Some(role) => Some((role, invalid)),
-                        None => {
-                            tracing::warn!(%invalid, "a machine config of no pool has no effect");
-                            None
-                        }
-                    }
+                Ok(config) => read.configs.push(config),
+                Err(problems) => read.unreadable.extend(problems.into_iter().map(|problem| {
+                    (object.labels().clone(), Invalid { object: object.name_any(), problem })
                 })),
             }
         }
-        self.replace(cluster, &configs, &unreadable);
+        self.write().take(read);
+    }
+
+    fn inner(&self) -> RwLockReadGuard<'_, Inner> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Inner> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn role(object: &objects::MachineConfig) -> Option<Role> {
-    let label = object.labels().get(ROLE_LABEL)?;
-    POOLS.iter().copied().find(|role| role.as_str() == label)
+impl Inner {
+    fn pools(&self) -> Vec<Pool> {
+        self.pools.clone().unwrap_or_else(|| Pool::all(&[]))
+    }
+
+    fn take(&mut self, read: Read) {
+        self.read = Some(read);
+        self.render();
+        self.say_what_has_no_effect();
+    }
+
+    fn render(&mut self) {
+        let Some(read) = &self.read else { return };
+        let results = self.pools().iter().map(|pool| (pool.name.clone(), read.result(pool))).collect();
+        let before = std::mem::replace(&mut self.results, results);
+        self.earlier.extend(before.into_values().flatten());
+        let names: Vec<String> = self.earlier.iter().map(|rendered| rendered.name.clone()).collect();
+        let mut index = 0;
+        // Of one name the latest is enough.
+        self.earlier.retain(|rendered| {
+            index += 1;
+            !names[index..].contains(&rendered.name)
+        });
+        let many = self.earlier.len().saturating_sub(REMEMBERED);
+        self.earlier.drain(..many);
+    }
+
+    fn say_what_has_no_effect(&self) {
+        let (Some(read), pools) = (&self.read, self.pools()) else { return };
+        for config in read.configs.iter().filter(|config| !pools.iter().any(|pool| pool.has(config))) {
+            tracing::warn!(
+                name = config.name,
+                role = config.role,
+                "a machine config of no pool has no effect"
+            );
+        }
+        for (_, invalid) in
+            read.unreadable.iter().filter(|(labels, _)| !pools.iter().any(|pool| pool.selects(labels)))
+        {
+            tracing::warn!(%invalid, "a machine config of no pool has no effect");
+        }
+    }
+}
+
+impl Read {
+    fn result(&self, pool: &Pool) -> Result<Arc<Rendered>, NotRendered> {
+        let own = self.unreadable.iter().filter(|(labels, _)| pool.selects(labels));
+        let mut bad: Vec<Invalid> = own.map(|(_, invalid)| invalid.clone()).collect();
+        match render(&self.cluster, pool, &self.configs) {
+            Ok(rendered) if bad.is_empty() => Ok(Arc::new(rendered)),
+            Ok(_) => Err(NotRendered::Invalid(bad)),
+            Err(invalid) => {
+                bad.extend(invalid);
+                Err(NotRendered::Invalid(bad))
+            }
+        }
+    }
 }
 
 /// Follows the cluster's machine configs for ever.

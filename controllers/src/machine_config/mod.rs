@@ -6,15 +6,19 @@
 
 mod judge;
 pub mod live;
+pub mod membership;
 pub mod objects;
+pub mod plan;
 pub mod pool;
 mod pool_node;
 mod protect;
 mod render;
 pub mod rollout;
 
+pub(crate) use judge::in_object;
 pub use judge::{Judged, judge};
 pub use live::{NotRendered, Pools};
+pub use membership::{Pool, pool_of};
 pub use pool_node::PoolNode;
 pub use render::{Invalid, Rendered, for_host, render};
 

@@ -3,9 +3,12 @@
 //! Fields that have no effect yet are in the schema, so that OpenShift's objects are taken, and rules refuse values of
 //! them that ask for something.
 
+use std::collections::BTreeMap;
+
 use ashlar_model::bootstrap_api::Role;
 use ashlar_model::machine_config::{self, POOLS, ROLE_LABEL};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
 use kube::api::{Api, Patch, PatchParams, PostParams};
 use kube::{Client, CustomResource, CustomResourceExt, KubeSchema, ResourceExt};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -65,7 +68,8 @@ pub struct MachineConfigSpec {
     pub kernel_type: Option<String>,
 }
 
-/// Nodes that have the same machine configs: `master` and `worker`. Pools of your own are not supported yet.
+/// Nodes that have the same machine configs: `master`, `worker`, and pools of your own. A node of a pool of your own has
+/// the workers' configs and the pool's.
 #[derive(CustomResource, KubeSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[kube(
     group = "machineconfiguration.openshift.io",
@@ -73,7 +77,7 @@ pub struct MachineConfigSpec {
     kind = "MachineConfigPool",
     shortname = "mcp",
     status = "PoolStatus",
-    validation = Rule::new("self.metadata.name in ['master', 'worker']").message("the pools are master and worker; pools of your own are not supported yet"),
+    validation = Rule::new("!self.metadata.name.startsWith('rendered-') && self.metadata.name != 'bootstrap'").message("such names are the release's own"),
     printcolumn = r#"{"name":"Config","type":"string","jsonPath":".status.configuration.name"}"#,
     printcolumn = r#"{"name":"Updated","type":"string","jsonPath":".status.conditions[?(@.type==\"Updated\")].status","description":"Every node of the pool has this config."}"#,
     printcolumn = r#"{"name":"Updating","type":"string","jsonPath":".status.conditions[?(@.type==\"Updating\")].status","description":"Nodes are being changed to this config."}"#,
@@ -86,9 +90,11 @@ pub struct MachineConfigSpec {
 )]
 #[serde(rename_all = "camelCase")]
 pub struct MachineConfigPoolSpec {
-    /// Which machine configs are the pool's.
+    /// Which machine configs are the pool's. A pool of your own has the workers' as well; one that says nothing selects
+    /// nothing.
     pub machine_config_selector: Selector,
-    /// Which nodes are the pool's.
+    /// Which nodes are the pool's. A worker that no pool of your own selects is of `worker`, one that two of them select
+    /// stays as it is, and masters are always of `master`.
     pub node_selector: Selector,
     /// No node is changed while it is true.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -104,10 +110,45 @@ fn number_or_share(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"x-kubernetes-int-or-string": true, "nullable": true, "anyOf": [{"type": "integer"}, {"type": "string"}]})
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+/// Of labels; all that it says must be true.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Selector {
-    pub match_labels: std::collections::BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub match_labels: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub match_expressions: Vec<Expression>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Expression {
+    pub key: String,
+    pub operator: Operator,
+    /// Of `In` and `NotIn`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub values: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Operator {
+    In,
+    NotIn,
+    Exists,
+    DoesNotExist,
+}
+
+impl Selector {
+    pub fn into_api(self) -> LabelSelector {
+        let expressions = self.match_expressions.into_iter().map(|one| LabelSelectorRequirement {
+            key: one.key,
+            operator: format!("{:?}", one.operator),
+            values: Some(one.values),
+        });
+        LabelSelector {
+            match_labels: Some(self.match_labels),
+            match_expressions: Some(expressions.collect()),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -128,7 +169,17 @@ pub struct PoolStatus {
     pub unavailable_machine_count: u32,
     /// Nodes that could not have the config that they shall have; they have the one before.
     pub degraded_machine_count: u32,
+    /// Nodes that do not have this config yet, in the order in which they get it.
+    #[serde(default)]
+    pub plan: Vec<PlannedNode>,
     pub conditions: Vec<Condition>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PlannedNode {
+    pub node: String,
+    /// What the change asks of it.
+    pub action: String,
 }
 
 /// A rendered config.
@@ -172,7 +223,10 @@ pub fn pool(role: Role) -> MachineConfigPool {
         Role::Master => "node-role.kubernetes.io/control-plane",
         Role::Worker | Role::Bootstrap => "node-role.kubernetes.io/worker",
     };
-    let labels = |name: &str, value: &str| Selector { match_labels: [(name.into(), value.into())].into() };
+    let labels = |name: &str, value: &str| Selector {
+        match_labels: [(name.into(), value.into())].into(),
+        match_expressions: Vec::new(),
+    };
     MachineConfigPool::new(
         role.as_str(),
         MachineConfigPoolSpec {

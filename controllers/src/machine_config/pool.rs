@@ -1,15 +1,16 @@
 //! Goes on with every pool, and says in its status what is true of it.
 
 use ashlar_model::bootstrap_api::Role;
-use ashlar_model::machine_config::{DESIRED_CONFIG, NodeState, POOLS};
+use ashlar_model::machine_config::{DESIRED_CONFIG, NodeState};
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::api::{Api, ListParams, Patch, PatchParams};
 use kube::{Client, ResourceExt};
-use serde_json::{Value, json};
+use serde_json::json;
+use std::collections::BTreeMap;
 
-use super::objects::{Condition, Configuration, MachineConfigPool, PoolStatus, Source};
-use super::rollout::{self, Next, Pace};
-use super::{NotRendered, PoolNode, Pools, Rendered};
+use super::objects::{Condition, Configuration, MachineConfigPool, PlannedNode, PoolStatus, Source};
+use super::rollout::{self, Next};
+use super::{NotRendered, Pool, PoolNode, Pools, Rendered, membership, plan, pool_of};
 use crate::directory::Directory;
 use crate::drain;
 
@@ -26,23 +27,31 @@ pub async fn go_on(
         return Ok(());
     }
     let api: Api<MachineConfigPool> = Api::all(client.clone());
-    for role in POOLS {
-        let rendered = pools.rendered(*role);
+    // A cluster of an earlier release has none.
+    let objects = api.list(&ListParams::default()).await?.items;
+    let all = Pool::all(&objects);
+    let members = Members::of(directory, nodes, &all);
+    pools.replace(all.clone(), members.by_host());
+    for object in &objects {
+        let Some(pool) = all.iter().find(|pool| pool.name == object.name_any()) else {
+            tracing::warn!(pool = object.name_any(), "the pool's selectors cannot be understood");
+            continue;
+        };
+        let rendered = pools.rendered(&pool.name);
         if matches!(rendered, Err(NotRendered::NotRead)) {
             continue;
         }
-        // A cluster of an earlier release has no pools.
-        let Some(pool) = api.get_opt(role.as_str()).await? else { continue };
-        let of_role =
-            |node: &&Node| directory.by_name(&node.name_any()).is_some_and(|host| host.role == *role);
-        let own: Vec<&Node> = nodes.iter().filter(of_role).collect();
+        let own = members.of_pool(&pool.name);
         let seen: Vec<PoolNode> = own.iter().map(|node| PoolNode::of(node)).collect();
         let next = match &rendered {
-            Ok(rendered) => rollout::next(&rendered.name, &seen, pace(&pool, *role, seen.len())),
+            Ok(rendered) => rollout::next(&rendered.name, &seen, pool.pace(seen.len())),
             Err(_) => Next::Nothing,
         };
-        if let (true, Ok(rendered), Next::Tell(names)) = (acting, &rendered, &next)
-            && (*role != Role::Master || control_plane_is_well(client).await?)
+        if !acting {
+            continue;
+        }
+        if let (Ok(rendered), Next::Tell(names)) = (&rendered, &next)
+            && (pool.role != Role::Master || control_plane_is_well(client).await?)
         {
             tell(client, names, &rendered.name).await?;
         }
@@ -51,25 +60,72 @@ pub async fn go_on(
             .filter_map(|node| node.annotations().get(drain::BLOCKED))
             .map(String::as_str)
             .collect();
-        let before = pool.status.clone().unwrap_or_default();
-        let mut status = status(rendered.as_deref(), &seen, &next, &blocked, &before, &now());
-        status.observed_generation = pool.metadata.generation.unwrap_or_default();
+        let before = object.status.clone().unwrap_or_default();
+        let said = Said { next: &next, blocked: &blocked, conflicts: members.conflicts_of(&pool.name) };
+        let mut status = status(rendered.as_deref(), &seen, &said, &before, &now());
+        status.plan = rendered.as_ref().map(|to| planned(pools, pool, &seen, to)).unwrap_or_default();
+        status.observed_generation = object.metadata.generation.unwrap_or_default();
         if status != before {
-            write(&api, *role, &status).await?;
+            write(&api, &pool.name, &status).await?;
         }
     }
     Ok(())
 }
 
-async fn write(api: &Api<MachineConfigPool>, role: Role, status: &PoolStatus) -> Result<(), kube::Error> {
+/// The nodes of each pool.
+struct Members<'a> {
+    of: BTreeMap<String, Vec<&'a Node>>,
+    /// Nodes that several pools take, and these.
+    conflicts: Vec<(String, Vec<String>)>,
+}
+
+impl<'a> Members<'a> {
+    fn of(directory: &Directory, nodes: &'a [Node], pools: &[Pool]) -> Self {
+        let mut members = Self { of: BTreeMap::new(), conflicts: Vec::new() };
+        for node in nodes {
+            let Some(host) = directory.by_name(&node.name_any()) else { continue };
+            match pool_of(host.role, node.labels(), pools) {
+                Ok(pool) => members.of.entry(pool.to_owned()).or_default().push(node),
+                Err(several) => members.conflicts.push((host.name, several)),
+            }
+        }
+        members
+    }
+
+    fn of_pool(&self, pool: &str) -> &[&'a Node] {
+        self.of.get(pool).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    fn by_host(&self) -> BTreeMap<String, String> {
+        let of = |(pool, nodes): (&String, &Vec<&Node>)| {
+            nodes.iter().map(|node| (node.name_any(), pool.clone())).collect::<Vec<_>>()
+        };
+        self.of.iter().flat_map(of).collect()
+    }
+
+    fn conflicts_of(&self, pool: &str) -> Vec<String> {
+        let here = self.conflicts.iter().filter(|(_, pools)| pools.iter().any(|one| one == pool));
+        here.map(|(node, pools)| membership::conflict(node, pools)).collect()
+    }
+}
+
+/// What is still to be done, by the functions of the preview.
+fn planned(pools: &Pools, pool: &Pool, nodes: &[PoolNode], to: &Rendered) -> Vec<PlannedNode> {
+    let known = |name: &str| pools.by_name(name).map(|rendered| rendered.config.clone());
+    let facts = plan::Facts { pool, nodes, known: &known, leaving: &|_| plan::Leaving::default() };
+    let lines = plan::lines(&plan::of_pool(&facts, None, to));
+    lines.into_iter().map(|(node, action)| PlannedNode { node, action }).collect()
+}
+
+async fn write(api: &Api<MachineConfigPool>, pool: &str, status: &PoolStatus) -> Result<(), kube::Error> {
     let mut patch = json!({"status": status});
     // A merge leaves alone what is not named: a pool without a config is not to show its last one.
     if status.configuration.is_none() {
         patch["status"]["configuration"] = json!(null);
     }
-    api.patch_status(role.as_str(), &PatchParams::default(), &Patch::Merge(&patch)).await?;
+    api.patch_status(pool, &PatchParams::default(), &Patch::Merge(&patch)).await?;
     let config = status.configuration.as_ref().map(|config| &config.name);
-    tracing::info!(pool = role.as_str(), config, "the pool's status has changed");
+    tracing::info!(pool, config, "the pool's status has changed");
     Ok(())
 }
 
@@ -87,35 +143,21 @@ async fn tell(client: &Client, names: &[String], config: &str) -> Result<(), kub
 async fn control_plane_is_well(client: &Client) -> Result<bool, kube::Error> {
     let api: Api<Pod> = Api::namespaced(client.clone(), "kube-system");
     let pods = api.list(&ListParams::default().labels("tier=control-plane")).await?;
-    let ready = |pod: &Pod| {
-        let conditions =
-            pod.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
-        conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
-    };
-    Ok(!pods.items.is_empty() && pods.items.iter().all(ready))
+    Ok(!pods.items.is_empty() && pods.items.iter().all(is_ready))
 }
 
-fn pace(pool: &MachineConfigPool, role: Role, nodes: usize) -> Pace {
-    let master = role == Role::Master;
-    Pace {
-        paused: pool.spec.paused == Some(true),
-        max_unavailable: if master { 1 } else { at_once(pool.spec.max_unavailable.as_ref(), nodes) },
-        all_others_well: master,
-    }
+pub(crate) fn is_ready(pod: &Pod) -> bool {
+    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
+    conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }
 
-/// `2`, `"2"` or `"20%"`.
-fn at_once(value: Option<&Value>, nodes: usize) -> usize {
-    let text = match value {
-        Some(Value::Number(number)) => number.to_string(),
-        Some(Value::String(text)) => text.clone(),
-        _ => return 1,
-    };
-    let number = match text.strip_suffix('%') {
-        Some(share) => share.parse::<usize>().ok().map(|share| nodes * share.min(100) / 100),
-        None => text.parse().ok(),
-    };
-    number.unwrap_or(1).max(1)
+/// What the status says besides what the nodes do.
+struct Said<'a> {
+    next: &'a Next,
+    /// Pods that cannot leave.
+    blocked: &'a [&'a str],
+    /// Nodes that are in another pool as well.
+    conflicts: Vec<String>,
 }
 
 fn now() -> String {
@@ -125,8 +167,7 @@ fn now() -> String {
 fn status(
     rendered: Result<&Rendered, &NotRendered>,
     nodes: &[PoolNode],
-    next: &Next,
-    blocked: &[&str],
+    said: &Said<'_>,
     before: &PoolStatus,
     now: &str,
 ) -> PoolStatus {
@@ -146,9 +187,10 @@ fn status(
         updated_machine_count: count(&has),
         unavailable_machine_count: count(&PoolNode::is_away),
         degraded_machine_count: count(&|node| node.state == Some(NodeState::Degraded)),
+        plan: before.plan.clone(),
         conditions: Vec::new(),
     };
-    status.conditions = conditions(rendered, nodes, next, blocked, &status);
+    status.conditions = conditions(rendered, nodes, said, &status);
     for condition in &mut status.conditions {
         let known = before.conditions.iter().find(|known| known.kind == condition.kind);
         let since = known.filter(|known| known.status == condition.status);
@@ -161,8 +203,7 @@ fn status(
 fn conditions(
     rendered: Result<&Rendered, &NotRendered>,
     nodes: &[PoolNode],
-    next: &Next,
-    blocked: &[&str],
+    said: &Said<'_>,
     status: &PoolStatus,
 ) -> Vec<Condition> {
     let condition = |kind: &str, status: bool, reason: &str, message: String| Condition {
@@ -181,9 +222,10 @@ fn conditions(
         .iter()
         .filter(|node| node.state == Some(NodeState::Degraded))
         .map(|node| format!("{}: {}", node.name, node.reason))
+        .chain(said.conflicts.iter().cloned())
         .collect();
     let updated = invalid.is_none() && status.updated_machine_count == status.machine_count;
-    let (reason, doing) = doing(nodes, next, blocked);
+    let (reason, doing) = doing(nodes, said.next, said.blocked);
     let updating = matches!(reason, "Updating");
     let why = if invalid.is_some() {
         "InvalidMachineConfig"
@@ -192,8 +234,9 @@ fn conditions(
     } else {
         reason
     };
+    let node_reason = if failed.len() == said.conflicts.len() { "NodeInSeveralPools" } else { "NodeFailed" };
     let (node_reason, render_reason) =
-        (reason_of(&failed, "NodeFailed"), reason_of(&invalid, "InvalidMachineConfig"));
+        (reason_of(&failed, node_reason), reason_of(&invalid, "InvalidMachineConfig"));
     let all = invalid.iter().cloned().chain(failed.iter().cloned()).collect::<Vec<_>>().join("; ");
     let degraded = if invalid.is_some() { render_reason } else { node_reason };
     vec![

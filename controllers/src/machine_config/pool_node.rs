@@ -49,10 +49,13 @@ impl PoolNode {
         self.asked.as_deref().or(self.current.as_deref())
     }
 
+    /// It was told something that it does not have yet.
+    pub fn is_changing(&self) -> bool {
+        self.asked.is_some() && self.asked != self.current && self.state != Some(NodeState::Degraded)
+    }
+
     /// It is not there for pods, or is being changed, or cannot say how it is.
     pub fn is_away(&self) -> bool {
-        let changing =
-            self.asked.is_some() && self.asked != self.current && self.state != Some(NodeState::Degraded);
-        !self.ready || !self.schedulable || changing || self.current.is_none()
+        !self.ready || !self.schedulable || self.is_changing() || self.current.is_none()
     }
 }

@@ -1,6 +1,7 @@
 //! What a pool's status says.
 
 use super::*;
+use crate::machine_config::rollout::Pace;
 use crate::machine_config::{render, tests::cluster};
 use ashlar_model::machine_config::CURRENT_CONFIG;
 
@@ -23,13 +24,18 @@ fn of<'a>(status: &'a PoolStatus, kind: &str) -> &'a Condition {
 
 const PACE: Pace = Pace { paused: false, max_unavailable: 1, all_others_well: false };
 
+fn said(next: &Next) -> Said<'_> {
+    Said { next, blocked: &[], conflicts: Vec::new() }
+}
+
 fn status_of(rendered: &Rendered, nodes: &[PoolNode], before: &PoolStatus, now: &str) -> PoolStatus {
-    status(Ok(rendered), nodes, &rollout::next(&rendered.name, nodes, PACE), &[], before, now)
+    let next = rollout::next(&rendered.name, nodes, PACE);
+    status(Ok(rendered), nodes, &said(&next), before, now)
 }
 
 #[test]
 fn nodes_with_another_config_are_counted_and_the_next_one_is_named() {
-    let rendered = render(&cluster(), Role::Worker, &[]).expect("valid");
+    let rendered = render(&cluster(), &Pool::of_role(Role::Worker), &[]).expect("valid");
     let nodes = [
         node("a", Some(&rendered.name), NodeState::Done),
         node("b", Some("rendered-worker-0"), NodeState::Done),
@@ -44,7 +50,7 @@ fn nodes_with_another_config_are_counted_and_the_next_one_is_named() {
 
 #[test]
 fn a_node_that_failed_stops_its_pool_by_name_and_with_its_reason() {
-    let rendered = render(&cluster(), Role::Worker, &[]).expect("valid");
+    let rendered = render(&cluster(), &Pool::of_role(Role::Worker), &[]).expect("valid");
     let mut bad = node("a", Some("rendered-worker-0"), NodeState::Degraded);
     bad.asked = Some(rendered.name.clone());
     let status = status_of(&rendered, &[bad], &PoolStatus::default(), "then");
@@ -59,29 +65,14 @@ fn a_node_that_failed_stops_its_pool_by_name_and_with_its_reason() {
 
 #[test]
 fn a_condition_keeps_its_time_while_its_status_stays() {
-    let rendered = render(&cluster(), Role::Worker, &[]).expect("valid");
+    let rendered = render(&cluster(), &Pool::of_role(Role::Worker), &[]).expect("valid");
     let same = [node("a", Some(&rendered.name), NodeState::Done)];
     let first = status_of(&rendered, &same, &PoolStatus::default(), "then");
     assert_eq!(of(&first, "Updated").status, "True");
     assert_eq!(status_of(&rendered, &same, &first, "later"), first);
     let bad = NotRendered::Invalid(Vec::new());
-    let second = status(Err(&bad), &same, &Next::Nothing, &[], &first, "later");
+    let second = status(Err(&bad), &same, &said(&Next::Nothing), &first, "later");
     assert_eq!(of(&second, "Degraded").last_transition_time, "later");
     assert_eq!(of(&second, "NodeDegraded").last_transition_time, "then");
     assert!(second.configuration.is_none() && of(&second, "Updated").status == "False");
-}
-
-#[test]
-fn how_many_at_once_is_a_number_or_a_share() {
-    for (value, nodes, wanted) in [
-        (json!(2), 9, 2),
-        (json!("2"), 9, 2),
-        (json!("50%"), 9, 4),
-        (json!("1%"), 9, 1),
-        (json!(0), 9, 1),
-        (json!("nonsense"), 9, 1),
-    ] {
-        assert_eq!(at_once(Some(&value), nodes), wanted, "{value}");
-    }
-    assert_eq!(at_once(None, 9), 1);
 }

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use ashlar_ignition::{Config, canonical, digest, merge, parse_value, validate};
-use ashlar_model::bootstrap_api::{Cluster, Role};
+use ashlar_model::bootstrap_api::Cluster;
 use ashlar_model::config::Problem;
 use ashlar_model::machine_config::{Applied, MachineConfig, base_name, rendered_name};
 use ashlar_model::node::base_ignition;
 use serde_json::{Value, json};
 
-use super::{Judged, judge};
+use super::{Judged, Pool, judge};
 
 /// Files that OpenShift's nodes have elsewhere: when a machine config writes the first, the second is a link to it.
 const ELSEWHERE: &[(&str, &str)] = &[("/etc/chrony.conf", "/etc/chrony/chrony.conf")];
@@ -18,7 +18,7 @@ const ELSEWHERE: &[(&str, &str)] = &[("/etc/chrony.conf", "/etc/chrony/chrony.co
 /// What the hosts of a pool have in common.
 #[derive(Clone)]
 pub struct Rendered {
-    /// `rendered-ROLE-SHA256`.
+    /// `rendered-POOL-SHA256`.
     pub name: String,
     pub sha256: String,
     pub config: Config,
@@ -53,8 +53,8 @@ impl fmt::Display for Invalid {
 ///
 /// # Errors
 /// Every problem of every machine config of the pool, or of what they are together.
-pub fn render(cluster: &Cluster, role: Role, all: &[MachineConfig]) -> Result<Rendered, Vec<Invalid>> {
-    let mut own: Vec<&MachineConfig> = all.iter().filter(|object| object.role == role).collect();
+pub fn render(cluster: &Cluster, pool: &Pool, all: &[MachineConfig]) -> Result<Rendered, Vec<Invalid>> {
+    let mut own: Vec<&MachineConfig> = all.iter().filter(|object| pool.has(object)).collect();
     own.sort_by(|left, right| left.name.cmp(&right.name));
     let (mut judged, mut invalid) = (Vec::new(), Vec::new());
     for object in own {
@@ -65,14 +65,15 @@ pub fn render(cluster: &Cluster, role: Role, all: &[MachineConfig]) -> Result<Re
             }
         }
     }
-    let base = own_config(&base_ignition(cluster)).map_err(|problem| vec![of(&base_name(role), problem)])?;
-    if invalid.is_empty() { together(role, base, &judged) } else { Err(invalid) }
+    let base =
+        own_config(&base_ignition(cluster)).map_err(|problem| vec![of(&base_name(pool.role), problem)])?;
+    if invalid.is_empty() { together(pool, base, &judged) } else { Err(invalid) }
 }
 
-fn together(role: Role, base: Config, judged: &[Judged]) -> Result<Rendered, Vec<Invalid>> {
+fn together(pool: &Pool, base: Config, judged: &[Judged]) -> Result<Rendered, Vec<Invalid>> {
     let mut owners = Owners::default();
-    owners.take(&base_name(role), &base);
-    let mut parts = vec![base_name(role)];
+    owners.take(&base_name(pool.role), &base);
+    let mut parts = vec![base_name(pool.role)];
     let mut config = base;
     for one in judged {
         owners.take(&one.name, &one.config);
@@ -82,7 +83,7 @@ fn together(role: Role, base: Config, judged: &[Judged]) -> Result<Rendered, Vec
     }
     let config = link_elsewhere(config, &mut owners.remarks);
     let sha256 = digest(&config);
-    let name = rendered_name(role, &sha256);
+    let name = rendered_name(&pool.name, &sha256);
     let problems = validate(&config);
     if problems.is_empty() {
         return Ok(Rendered { name, sha256, config, parts, remarks: owners.remarks });

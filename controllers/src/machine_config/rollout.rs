@@ -64,6 +64,10 @@ pub fn next(wanted: &str, nodes: &[PoolNode], pace: Pace) -> Next {
         return Next::Waiting(away);
     }
     behind.retain(|node| !node.is_away());
+    // All that are behind are away: nobody can be told.
+    if behind.is_empty() {
+        return Next::Waiting(away);
+    }
     behind.sort_by(|left, right| (&left.zone, &left.name).cmp(&(&right.zone, &right.name)));
     Next::Tell(behind.into_iter().take(room).map(|node| node.name.clone()).collect())
 }

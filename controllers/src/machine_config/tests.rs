@@ -55,8 +55,8 @@ fn refused(config: Value, path: &str) {
 /// The golden one: it changes only when the base config, the case or the canonical form do.
 #[test]
 fn the_chrony_case_is_rendered_for_workers_alone_under_a_name_that_says_its_contents() {
-    let workers = render(&cluster(), Role::Worker, &[chrony()]).expect("valid");
-    let masters = render(&cluster(), Role::Master, &[chrony()]).expect("valid");
+    let workers = render(&cluster(), &Pool::of_role(Role::Worker), &[chrony()]).expect("valid");
+    let masters = render(&cluster(), &Pool::of_role(Role::Master), &[chrony()]).expect("valid");
     assert_eq!(workers.parts, ["00-worker", "99-worker-custom-chrony"]);
     assert_eq!(masters.parts, ["00-master"]);
     assert_eq!(workers.name, format!("rendered-worker-{}", workers.sha256));
@@ -83,8 +83,9 @@ fn the_name_depends_on_neither_the_order_of_reading_nor_other_pools() {
         ),
     );
     let master = object("70-c", "master", json!({"kernelArguments": ["quiet"]}));
-    let one = render(&cluster(), Role::Worker, &[a.clone(), b.clone(), master]).expect("valid");
-    let other = render(&cluster(), Role::Worker, &[b, a]).expect("valid");
+    let one =
+        render(&cluster(), &Pool::of_role(Role::Worker), &[a.clone(), b.clone(), master]).expect("valid");
+    let other = render(&cluster(), &Pool::of_role(Role::Worker), &[b, a]).expect("valid");
     assert_eq!(one.name, other.name);
     assert_eq!(one.remarks, ["60-b changes /etc/motd of 50-a"]);
     let text = ashlar_ignition::canonical(&one.config);
@@ -101,7 +102,7 @@ fn kernel_arguments_become_ignitions_and_replacing_the_base_is_said() {
             "storage": {"files": [{"path": "/etc/kubernetes/kubelet.yaml", "overwrite": true, "contents": {"source": "data:,x"}}]},
         }}),
     );
-    let rendered = render(&cluster(), Role::Worker, &[config]).expect("valid");
+    let rendered = render(&cluster(), &Pool::of_role(Role::Worker), &[config]).expect("valid");
     let arguments = rendered.config.kernel_arguments.clone().expect("arguments");
     assert_eq!(arguments.should_exist.expect("some"), ["nosmt", "quiet"]);
     assert_eq!(rendered.remarks, ["99-a changes /etc/kubernetes/kubelet.yaml of 00-worker"]);
@@ -169,15 +170,15 @@ fn a_value_of_the_wrong_type_is_told_by_its_place_and_never_printed() {
 fn one_bad_config_takes_its_own_pool_and_names_itself() {
     let bad = worker("99-bad", json!({"storage": {"files": [{"path": "x"}]}}));
     let pools = Pools::of(&cluster(), &[chrony(), bad]);
-    assert!(pools.rendered(Role::Master).is_ok());
-    let Err(NotRendered::Invalid(invalid)) = pools.rendered(Role::Worker) else { panic!("it is refused") };
+    assert!(pools.rendered("master").is_ok());
+    let Err(NotRendered::Invalid(invalid)) = pools.rendered("worker") else { panic!("it is refused") };
     assert_eq!(invalid.iter().map(|one| one.object.as_str()).collect::<Vec<_>>(), ["99-bad"]);
-    assert_eq!(Pools::default().rendered(Role::Worker).err(), Some(NotRendered::NotRead));
+    assert_eq!(Pools::default().rendered("worker").err(), Some(NotRendered::NotRead));
 }
 
 #[test]
 fn the_hosts_part_is_laid_over_and_stays_out_of_the_name() {
-    let rendered = render(&cluster(), Role::Worker, &[chrony()]).expect("valid");
+    let rendered = render(&cluster(), &Pool::of_role(Role::Worker), &[chrony()]).expect("valid");
     let own = json!({"ignition": {"version": "3.5.0"}, "storage": {"files": [
         {"path": "/etc/hostname", "contents": {"source": "data:,worker-1"}}]}});
     let whole = for_host(&rendered, &own).expect("merged");

@@ -1,11 +1,13 @@
 //! `ashlar plan`.
 
+mod machine_config;
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Args;
+use clap::{Args, Subcommand};
 
 use super::{Directory, Output, print_json, status};
 use crate::directory::Configuration;
@@ -15,7 +17,31 @@ use crate::failure::Failure;
 use crate::plan::{Facts, plan};
 
 #[derive(Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Arguments {
+    #[command(subcommand)]
+    what: Option<What>,
+    #[command(flatten)]
+    install: Install,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// Say what machine configs would do to each node of a cluster that runs.
+    MachineConfig(machine_config::Arguments),
+}
+
+impl Arguments {
+    pub async fn run(self, output: Output) -> Result<ExitCode, Failure> {
+        match self.what {
+            Some(What::MachineConfig(arguments)) => arguments.run(output).await,
+            None => self.install.run(output).await,
+        }
+    }
+}
+
+#[derive(Args)]
+struct Install {
     #[command(flatten)]
     directory: Directory,
     /// Address of this computer that BMCs and hosts are told; default: by route.
@@ -29,8 +55,8 @@ pub struct Arguments {
     wipe: Consent,
 }
 
-impl Arguments {
-    pub async fn run(self, output: Output) -> Result<ExitCode, Failure> {
+impl Install {
+    async fn run(self, output: Output) -> Result<ExitCode, Failure> {
         let directory = self.directory.open();
         let configuration = directory.configuration()?;
         let known = status::last(&directory).map(|status| status.hosts).unwrap_or_default();

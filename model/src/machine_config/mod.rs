@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use crate::bootstrap_api::Role;
 
-pub use read::{Document, from_object, read};
+pub use read::{Document, from_object, objects, read, without_pool};
 
 pub const GROUP: &str = "machineconfiguration.openshift.io";
 pub const API_VERSION: &str = "machineconfiguration.openshift.io/v1";
@@ -71,14 +71,15 @@ pub struct Applied {
 
 /// Beginnings of names that are this program's: the base configs come first, rendered ones are results.
 pub const RESERVED: &[&str] = &["00-", "01-", "rendered-"];
-/// The roles that have a pool.
+/// The roles; each has a pool of its name.
 pub const POOLS: &[Role] = &[Role::Master, Role::Worker];
 
 /// One machine config. Its config may hold secrets (password hashes, keys in files): there is no way to print it.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MachineConfig {
     pub name: String,
-    pub role: Role,
+    /// The value of [`ROLE_LABEL`]: `master`, `worker`, or what a pool of the user's selects.
+    pub role: String,
     /// Others than the role's.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
@@ -92,7 +93,17 @@ pub struct MachineConfig {
 
 impl fmt::Debug for MachineConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "MachineConfig({} for {})", self.name, self.role.as_str())
+        write!(f, "MachineConfig({} for {})", self.name, self.role)
+    }
+}
+
+impl MachineConfig {
+    /// All labels, the role's included: what selectors look at.
+    #[must_use]
+    pub fn all_labels(&self) -> BTreeMap<String, String> {
+        let mut labels = self.labels.clone();
+        labels.insert(ROLE_LABEL.into(), self.role.clone());
+        labels
     }
 }
 
@@ -102,8 +113,8 @@ pub fn base_name(role: Role) -> String {
 }
 
 /// The name of a result: the pool and the SHA-256 of the canonical form, in hex.
-pub fn rendered_name(role: Role, digest: &str) -> String {
-    format!("rendered-{}-{digest}", role.as_str())
+pub fn rendered_name(pool: &str, digest: &str) -> String {
+    format!("rendered-{pool}-{digest}")
 }
 
 #[cfg(test)]

@@ -2,14 +2,12 @@
 
 use serde_json::{Value, json};
 
-use super::{API_VERSION, KIND, MachineConfig, ROLE_LABEL};
+use super::{API_VERSION, KIND, MachineConfig};
 
 impl MachineConfig {
     /// What `kubectl apply` would be given.
     pub fn to_object(&self) -> Value {
-        let mut labels = self.labels.clone();
-        labels.insert(ROLE_LABEL.into(), self.role.as_str().into());
-        let mut metadata = json!({"name": self.name, "labels": labels});
+        let mut metadata = json!({"name": self.name, "labels": self.all_labels()});
         if !self.annotations.is_empty() {
             metadata["annotations"] = json!(self.annotations);
         }

@@ -6,8 +6,7 @@ use std::fmt;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::{API_VERSION, KIND, MachineConfig, POOLS, RESERVED, ROLE_LABEL, numbers};
-use crate::bootstrap_api::Role;
+use super::{API_VERSION, KIND, MachineConfig, RESERVED, ROLE_LABEL, numbers};
 use crate::config::Problem;
 
 /// What one document of a file is.
@@ -48,24 +47,33 @@ const UNSUPPORTED: &[(&str, &[&str], &str)] = &[
 
 /// Every document of a YAML file; an empty one is left out.
 pub fn read(text: &str) -> Vec<Document> {
-    let mut documents = Vec::new();
+    let document = |object: Result<Value, Problem>| match object {
+        Ok(value) => {
+            let name = value["metadata"]["name"].as_str().map(str::to_owned);
+            Document { name, outcome: from_object(value) }
+        }
+        Err(problem) => Document { name: None, outcome: Err(vec![problem]) },
+    };
+    objects(text).into_iter().map(document).collect()
+}
+
+/// The same, of whatever kind they are.
+pub fn objects(text: &str) -> Vec<Result<Value, Problem>> {
+    let mut objects = Vec::new();
     for document in serde_norway::Deserializer::from_str(text) {
         match value(document) {
             Ok(Value::Null) => {}
-            Ok(value) => {
-                let name = value["metadata"]["name"].as_str().map(str::to_owned);
-                documents.push(Document { name, outcome: from_object(value) });
-            }
+            Ok(value) => objects.push(Ok(value)),
             Err(reason) => {
                 let problem = Problem::new(".", reason, "must be YAML")
                     .hint("indent with spaces; a key may stand only once; `---` parts the documents");
-                documents.push(Document { name: None, outcome: Err(vec![problem]) });
+                objects.push(Err(problem));
                 // What follows a broken document cannot be told apart from it.
                 break;
             }
         }
     }
-    documents
+    objects
 }
 
 fn value(document: serde_norway::Deserializer<'_>) -> Result<Value, String> {
@@ -107,7 +115,9 @@ pub fn from_object(mut object: Value) -> Result<MachineConfig, Vec<Problem>> {
 fn other_kind(object: &Value) -> Option<Problem> {
     if object["kind"] != KIND {
         let hint = match object["kind"].as_str() {
-            Some("MachineConfigPool") => "the pools master and worker are made by the installer",
+            Some("MachineConfigPool") => {
+                "the pools master and worker are made by the installer; pools of your own are applied with kubectl"
+            }
             Some("KubeletConfig" | "ContainerRuntimeConfig") => "it is not supported yet",
             _ => "other objects are applied with kubectl when the cluster is there",
         };
@@ -168,15 +178,23 @@ fn words(metadata: &Value, member: &str, problems: &mut Vec<Problem>) -> BTreeMa
     all
 }
 
-fn role(label: Option<String>, problems: &mut Vec<Problem>) -> Option<Role> {
-    let found = POOLS.iter().copied().find(|role| Some(role.as_str()) == label.as_deref());
+fn role(label: Option<String>, problems: &mut Vec<Problem>) -> Option<String> {
+    let found = label.clone().filter(|label| is_subdomain(label));
     if found.is_none() {
-        let path = format!("metadata.labels.{ROLE_LABEL}");
-        let rule = "must be master or worker: without a pool it would have no effect";
         let found = label.map_or_else(|| "nothing".to_owned(), |label| format!("`{label}`"));
-        problems.push(Problem::new(path, found, rule).hint("pools of your own are not supported yet"));
+        let rule = "must be master, worker, or the role of a pool: without one it would have no effect";
+        problems.push(Problem::new(format!("metadata.labels.{ROLE_LABEL}"), found, rule));
     }
     found
+}
+
+/// What is wrong with a config whose role is none of these.
+pub fn without_pool(config: &MachineConfig, roles: &[&str]) -> Option<Problem> {
+    (!roles.contains(&config.role.as_str())).then(|| {
+        let rule = format!("must be {}: without a pool it would have no effect", roles.join(" or "));
+        Problem::new(format!("metadata.labels.{ROLE_LABEL}"), format!("`{}`", config.role), rule)
+            .hint("correct the label, or apply the config when its pool is there")
+    })
 }
 
 fn config(spec: &mut Value, problems: &mut Vec<Problem>) -> Option<Value> {

@@ -24,7 +24,7 @@ fn the_chrony_case_is_read_with_its_octal_mode_and_inline_contents() {
     let mut documents = read(CHRONY);
     assert_eq!(documents.len(), 1);
     let config = documents.remove(0).outcome.expect("valid");
-    assert_eq!((config.name.as_str(), config.role), ("99-worker-custom-chrony", Role::Worker));
+    assert_eq!((config.name.as_str(), config.role.as_str()), ("99-worker-custom-chrony", "worker"));
     let file = &config.config.expect("a config")["storage"]["files"][0];
     assert_eq!(file["mode"], 420);
     assert!(file["contents"]["inline"].as_str().is_some_and(|text| text.contains("ntp2.bank.ch iburst\n")));
@@ -66,8 +66,11 @@ fn names_of_the_release_and_roles_without_a_pool_are_refused() {
     for name in ["00-worker", "01-worker-kubelet", "rendered-worker-1", "Upper"] {
         assert!(problems(&text(name, "worker"))[0].starts_with("metadata.name: "), "{name}");
     }
-    let found = problems(&text("99-a", "infra"));
-    assert!(found[0].contains("must be master or worker") && found[0].contains("`infra`"), "{found:?}");
+    let infra = read(&text("99-a", "infra")).remove(0).outcome.expect("a pool of the user's may have it");
+    let found = without_pool(&infra, &["master", "worker"]).expect("there is none").to_string();
+    assert!(found.contains("must be master or worker") && found.contains("`infra`"), "{found}");
+    assert!(without_pool(&infra, &["infra"]).is_none());
+    assert!(problems(&text("99-a", "''"))[0].starts_with("metadata.labels."), "a role is required");
     assert!(problems("apiVersion: v1\nkind: ConfigMap\n")[0].starts_with("kind: must be MachineConfig"));
 }
 

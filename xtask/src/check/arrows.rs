@@ -25,7 +25,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("lab", &["redfish", "image", "host", "pki", "model"]),
     (
         "installer",
-        &["webui", "lab", "firmware", "image", "bootstrap", "redfish", "ignition", "host", "pki", "model"],
+        &["webui", "lab", "firmware", "image", "controllers", "redfish", "ignition", "host", "pki", "model"],
     ),
     ("tests", &["lab", "redfish", "pki", "model"]),
 ];
