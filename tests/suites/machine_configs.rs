@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use ashlar_tests::process::{random, wait};
+use ashlar_tests::process::{self, random, wait};
 use ashlar_tests::rack::Rack;
 use ashlar_tests::runner::Runner;
 use serde_json::{Value, json};
@@ -37,6 +37,9 @@ fn main() -> ExitCode {
     runner.foundation("every node has the config that its pool shall have, and says so", || {
         wait("both pools", SOON, || ["master", "worker"].iter().try_for_each(|pool| updated(&rack, pool)))
     });
+    previewed(&mut runner, &rack);
+    judged(&mut runner, &rack);
+    own_pool(&mut runner, &rack);
     without_restart(&mut runner, &rack);
     with_restart(&mut runner, &rack);
     refused(&mut runner, &rack);
@@ -45,6 +48,145 @@ fn main() -> ExitCode {
     let ended = rack.down();
     runner.fact("the rack ends", || ended);
     runner.end()
+}
+
+fn previewed(runner: &mut Runner, rack: &Rack) {
+    runner.fact("what is planned is what happens, and then there is nothing to do", || {
+        let text = machine_config("50-worker-motd", &motd());
+        let (code, planned) = plan(rack, Some(&text), &[])?;
+        let worker = &planned["pools"][0];
+        ensure!(
+            code == 4 && worker["pool"] == "worker" && planned["pools"][1].is_null(),
+            "{code}: {planned}"
+        );
+        let nodes: Vec<&str> = worker["nodes"]
+            .as_array()
+            .context("nodes")?
+            .iter()
+            .filter(|node| node["action"] == "nothing" && node["changes"] == json!(["+ /etc/motd"]))
+            .filter_map(|node| node["node"].as_str())
+            .collect();
+        ensure!(nodes == WORKERS, "{worker}");
+        apply(rack, &text)?;
+        wait("the pool", ROLLOUT, || updated_with(rack, "worker", "50-worker-motd"))?;
+        let has = pool(rack, "worker")?["status"]["configuration"]["name"].clone();
+        ensure!(has == worker["to"], "{has} instead of {}", worker["to"]);
+        let (code, planned) = plan(rack, Some(&text), &[])?;
+        ensure!(code == 0, "{code}: {planned}");
+        let (code, planned) = plan(rack, None, &["--delete", "50-worker-motd"])?;
+        ensure!(code == 4 && planned["pools"][0]["from"] == has, "{code}: {planned}");
+        delete(rack, "50-worker-motd")?;
+        wait("the pool", ROLLOUT, || {
+            ensure!(sources(rack, "worker")? == ["00-worker"]);
+            updated(rack, "worker")
+        })
+    });
+}
+
+fn judged(runner: &mut Runner, rack: &Rack) {
+    runner.fact("kubectl apply refuses an invalid config with its field, and warns of one of no pool", || {
+        let file = |path: &str| json!({"config": {"ignition": {"version": "3.4.0"}, "storage": {"files": [{"path": path}]}}});
+        let (applied, said) = try_apply(rack, &machine_config("50-worker-bad", &file("etc/motd")))?;
+        println!("{}", said.trim());
+        ensure!(!applied && said.contains("spec.config.storage.files.0.path: must be an absolute path"), "{said}");
+        let nowhere = machine_config("50-nowhere", &file("/etc/a")).replace("\"worker\"", "\"nowhere\"");
+        let (applied, said) = try_apply(rack, &nowhere)?;
+        ensure!(applied && said.contains("no pool has configs of the role nowhere"), "{said}");
+        delete(rack, "50-nowhere")
+    });
+}
+
+fn own_pool(runner: &mut Runner, rack: &Rack) {
+    let label =
+        |role: &str| rack.kubectl(&["label", "node", "worker-2", &format!("node-role.kubernetes.io/{role}")]);
+    runner.fact(
+        "a pool of the user's takes over the workers with its label, and stays while it has one",
+        || {
+            apply(rack, &custom_pool("infra"))?;
+            apply(rack, &machine_config("50-infra-motd", &motd()).replace("\"worker\"", "\"infra\""))?;
+            label("infra=")?;
+            wait("the pool", ROLLOUT, || {
+                ensure!(pool(rack, "infra")?["status"]["machineCount"] == 1);
+                updated_with(rack, "infra", "50-infra-motd")
+            })?;
+            rack.ssh("worker-2", "grep infrastructure /etc/motd")?;
+            rack.ssh("worker-1", "! grep infrastructure /etc/motd")?;
+            wait("the other pool", SOON, || updated(rack, "worker"))?;
+            let refused =
+                rack.kubectl(&["delete", "machineconfigpool", "infra"]).err().context("it was deleted")?;
+            ensure!(refused.to_string().contains("worker-2"), "{refused}");
+            Ok(())
+        },
+    );
+    runner.fact("a node of two pools stays as it is, and both name it and each other", || {
+        apply(rack, &custom_pool("storage"))?;
+        label("storage=")?;
+        for name in ["infra", "storage"] {
+            let message = wait("the pool to say it", SOON, || degraded_pool(rack, name))?;
+            ensure!(message.contains("worker-2 is in the pools infra and storage"), "{message}");
+        }
+        rack.ssh("worker-2", "grep infrastructure /etc/motd")?;
+        label("storage-")?;
+        wait("the pool", ROLLOUT, || updated(rack, "infra"))
+    });
+    runner.fact("without the label the node is a worker again, and the pool can go", || {
+        label("infra-")?;
+        wait("the pool", ROLLOUT, || {
+            ensure!(pool(rack, "worker")?["status"]["machineCount"] == 2);
+            updated(rack, "worker")
+        })?;
+        rack.ssh("worker-2", "! grep infrastructure /etc/motd")?;
+        delete(rack, "50-infra-motd")?;
+        let end = ["delete", "machineconfigpool", "--ignore-not-found", "infra", "storage"];
+        wait("the end of both", SOON, || rack.kubectl(&end)).map(drop)
+    });
+}
+
+fn custom_pool(name: &str) -> String {
+    json!({
+        "apiVersion": "machineconfiguration.openshift.io/v1",
+        "kind": "MachineConfigPool",
+        "metadata": {"name": name},
+        "spec": {
+            "machineConfigSelector": {"matchExpressions": [
+                {"key": ROLE, "operator": "In", "values": ["worker", name]}
+            ]},
+            "nodeSelector": {"matchLabels": {format!("node-role.kubernetes.io/{name}"): ""}},
+        },
+    })
+    .to_string()
+}
+
+fn motd() -> Value {
+    json!({"config": {"ignition": {"version": "3.4.0"}, "storage": {"files": [
+        {"path": "/etc/motd", "overwrite": true, "contents": {"source": "data:,infrastructure%0A"}}
+    ]}}})
+}
+
+/// `ashlar plan machine-config`: its exit code, and what it prints.
+fn plan(rack: &Rack, text: Option<&str>, options: &[&str]) -> anyhow::Result<(i32, Value)> {
+    let path = rack.directory.join("planned.yaml");
+    let mut arguments = vec!["--output", "json", "plan", "machine-config"];
+    if let Some(text) = text {
+        std::fs::write(&path, text)?;
+        arguments.extend(["-f", path.to_str().context("a path in UTF-8")?]);
+    }
+    arguments.extend(options);
+    let output = rack.ashlar(&arguments, SOON)?;
+    let talk = String::from_utf8_lossy(&output.stderr).into_owned();
+    let planned =
+        serde_json::from_slice(&output.stdout).with_context(|| format!("understanding the plan: {talk}"))?;
+    Ok((output.status.code().context("an exit code")?, planned))
+}
+
+/// Whether it was taken, and what was said.
+fn try_apply(rack: &Rack, text: &str) -> anyhow::Result<(bool, String)> {
+    let path = rack.directory.join("tried.yaml");
+    std::fs::write(&path, text)?;
+    let mut command =
+        rack.exec_command(&["kubectl", "apply", "-f", path.to_str().context("a path in UTF-8")?]);
+    let output = process::output(&mut command, SOON)?;
+    Ok((output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned()))
 }
 
 fn without_restart(runner: &mut Runner, rack: &Rack) {
@@ -319,7 +461,11 @@ fn sources(rack: &Rack, name: &str) -> anyhow::Result<Vec<String>> {
 }
 
 fn degraded(rack: &Rack) -> anyhow::Result<String> {
-    let pool = pool(rack, "worker")?;
+    degraded_pool(rack, "worker")
+}
+
+fn degraded_pool(rack: &Rack, name: &str) -> anyhow::Result<String> {
+    let pool = pool(rack, name)?;
     let found = condition(&pool, "Degraded")?;
     ensure!(found["status"] == "True", "{found}");
     Ok(found["message"].as_str().unwrap_or_default().to_owned())
