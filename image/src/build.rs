@@ -16,6 +16,7 @@ use ashlar_host::cmd;
 use ashlar_model::release::{Image, Release};
 
 use crate::commit::{self, Deploy, Deployment};
+use crate::components::Layers;
 use crate::images::{self, BuiltImage};
 use crate::stage::{self, Key, cached};
 use crate::system::{self, Programs};
@@ -52,6 +53,8 @@ pub struct BuildOptions {
     pub version: Option<String>,
     /// Files to add to the system, over its own: `usr/…` and `etc/…`.
     pub add: Option<PathBuf>,
+    /// Versions of upstream components other than the default, by their names.
+    pub components: BTreeMap<String, String>,
     /// A lock of Debian packages to build from.
     pub lock: Option<PathBuf>,
     /// Leave out programs that are not there, and container images if any is.
@@ -124,7 +127,8 @@ pub enum Error {
     Stage(#[from] stage::Error),
 }
 
-/// Builds the release, or finds it in the cache. One with a version or files of its own does not become the newest.
+/// Builds the release, or finds it in the cache. One with a version, components or files of its own does not become
+/// the newest.
 ///
 /// # Errors
 /// A stage fails; what the earlier ones made is kept.
@@ -139,7 +143,7 @@ pub async fn build_release(options: &BuildOptions, report: &dyn Fn(Progress)) ->
     let parts = ReleaseParts { fetched, packages, loader, initramfs, base, images };
     let path = build.release(&parts).await?;
     let release = release::read_signed(&path, None)?;
-    if options.version.is_none() && options.add.is_none() {
+    if options.version.is_none() && options.add.is_none() && options.components.is_empty() {
         point_to(&options.cache.join("release").join(NEWEST), &path)?;
     }
     Ok(ReleaseDir { path, release })
@@ -167,6 +171,7 @@ struct Build<'a> {
     os: PathBuf,
     report: &'a dyn Fn(Progress),
     stage: RefCell<Option<(&'static str, Instant)>>,
+    layers: Layers,
     upstream: Programs,
     upstream_key: String,
     ours: Programs,
@@ -177,7 +182,7 @@ struct Build<'a> {
 
 impl<'a> Build<'a> {
     async fn new(options: &'a BuildOptions, report: &'a dyn Fn(Progress)) -> Result<Self, Error> {
-        let layers = options.source_root.join("layers");
+        let layers = Layers { dir: options.source_root.join("layers"), chosen: options.components.clone() };
         let upstream = match &options.prebuilt {
             Some(dir) => prebuilt(dir)?,
             None => {
@@ -211,6 +216,7 @@ impl<'a> Build<'a> {
             os,
             report,
             stage: RefCell::default(),
+            layers,
             upstream,
             upstream_key,
             ours,
@@ -446,7 +452,7 @@ impl<'a> Build<'a> {
             lock: &lock,
             upstream: &self.upstream,
             ours: &self.ours,
-            components: &components::makers(&self.options.source_root.join("layers"))?,
+            components: &components::makers(&self.layers)?,
             versions: &self.versions,
             version: self.version(),
             with_images: !self.lacking,

@@ -1,7 +1,9 @@
 //! Compiles the upstream components under `layers/` from their Go modules and keeps the results in a cache.
 //!
 //! A component is a folder with `component.toml`, `go.mod` and `go.sum`; nothing about one component is
-//! written here. To add one, add a folder. Nothing here decides where a binary ends up.
+//! written here. To add one, add a folder. Another version of one is a folder of the same kind inside its own
+//! (`kubernetes/1.36/`): what it makes takes the place of what the default version makes. Nothing here decides where
+//! a binary ends up.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -68,6 +70,8 @@ pub enum Error {
     Parse { path: PathBuf, source: toml::de::Error },
     #[error("no component.toml under {}", dir.display())]
     NoComponents { dir: PathBuf },
+    #[error("there is no {component} {version} under {}\nhint: there is {}", dir.display(), known.join(", "))]
+    NoVersion { component: String, version: String, dir: PathBuf, known: Vec<String> },
     #[error("components {first} and {second} both make `{output}`")]
     SameOutput { output: String, first: String, second: String },
     #[error("asking the Go toolchain for its version")]
@@ -87,12 +91,11 @@ pub enum Error {
 /// # Errors
 /// A component cannot be read, two make the same file, or a compiler fails.
 pub async fn build(
-    layers_dir: &Path,
+    layers: &Layers,
     cache_dir: &Path,
     report: &dyn Fn(&str),
 ) -> Result<BTreeMap<String, PathBuf>, Error> {
-    let components = read_all(layers_dir)?;
-    check_outputs(&components)?;
+    let components = layers.components()?;
     let toolchain = go_version().await?;
     let mut found = BTreeMap::new();
     for component in &components {
@@ -109,17 +112,58 @@ pub async fn build(
 ///
 /// # Errors
 /// A component cannot be read.
-pub fn versions(layers_dir: &Path) -> Result<BTreeMap<String, String>, Error> {
-    Ok(read_all(layers_dir)?.into_iter().map(|component| (component.name, component.version)).collect())
+pub fn versions(layers: &Layers) -> Result<BTreeMap<String, String>, Error> {
+    Ok(layers.components()?.into_iter().map(|component| (component.name, component.version)).collect())
+}
+
+/// The components of a release: the default version of each, and another of those that `chosen` names.
+#[derive(Debug, Clone, Default)]
+pub struct Layers {
+    pub dir: PathBuf,
+    /// Version (`1.36.4`) by component.
+    pub chosen: BTreeMap<String, String>,
+}
+
+impl Layers {
+    /// All defaults in the order of their paths, then what takes the place of some.
+    fn components(&self) -> Result<Vec<Component>, Error> {
+        let mut components = read_all(&self.dir)?;
+        check_outputs(&components)?;
+        for (name, version) in &self.chosen {
+            components.extend(self.other(&components, name, version)?);
+        }
+        Ok(components)
+    }
+
+    /// Nothing when the default has this version.
+    fn other(&self, defaults: &[Component], name: &str, version: &str) -> Result<Option<Component>, Error> {
+        let is = |component: &Component| component.version.trim_start_matches('v') == version;
+        let default = defaults.iter().find(|component| component.name == name);
+        if default.is_some_and(is) {
+            return Ok(None);
+        }
+        let dir = default.map_or(&self.dir, |component| &component.dir).clone();
+        let mut known: Vec<String> = default.iter().map(|component| component.version.clone()).collect();
+        for folder in folders(&dir)? {
+            if folder.join("component.toml").exists() && default.is_some() {
+                let component = Component::read(folder)?;
+                if component.name == name && is(&component) {
+                    return Ok(Some(component));
+                }
+                known.push(component.version);
+            }
+        }
+        Err(Error::NoVersion { component: name.to_owned(), version: version.to_owned(), dir, known })
+    }
 }
 
 /// Name and version of the component that makes each program.
 ///
 /// # Errors
 /// A component cannot be read.
-pub fn makers(layers_dir: &Path) -> Result<BTreeMap<String, (String, String)>, Error> {
+pub fn makers(layers: &Layers) -> Result<BTreeMap<String, (String, String)>, Error> {
     let mut makers = BTreeMap::new();
-    for component in read_all(layers_dir)? {
+    for component in layers.components()? {
         for output in component.outputs() {
             makers.insert(output.to_owned(), (component.name.clone(), component.version.clone()));
         }

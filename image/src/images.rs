@@ -293,7 +293,8 @@ mod tests {
 
     fn versions() -> BTreeMap<String, String> {
         let layers = Path::new(env!("CARGO_MANIFEST_DIR")).join("../layers");
-        components::versions(&layers).expect("layers")
+        components::versions(&components::Layers { dir: layers, ..components::Layers::default() })
+            .expect("layers")
     }
 
     #[test]

@@ -25,7 +25,8 @@ fn the_components_of_this_repository_are_read_and_do_not_collide() {
 
 #[test]
 fn a_component_says_its_own_version_in_its_flags() {
-    for component in read_all(&layers()).expect("layers") {
+    let other = Component::read(layers().join("control-plane/kubernetes/1.36")).expect("the other version");
+    for component in read_all(&layers()).expect("layers").into_iter().chain([other]) {
         let stamped: Vec<_> =
             component.ldflags.iter().filter(|flag| flag.to_lowercase().contains("version=")).collect();
         let right = stamped.iter().any(|flag| flag.ends_with(&format!("={}", component.version)));
@@ -69,4 +70,24 @@ fn a_finished_folder_is_not_replaced() {
     fs::write(work.path().join(STAMP), "second").expect("write");
     replace(work, &dir).expect("replace");
     assert_eq!(fs::read_to_string(dir.join(STAMP)).expect("read"), "first");
+}
+
+#[test]
+fn another_version_takes_the_place_of_the_default_and_the_rest_stays() {
+    let dir = layers();
+    let all = |version: &str| {
+        let chosen = BTreeMap::from([("kubernetes".to_owned(), version.to_owned())]);
+        Layers { dir: dir.clone(), chosen }
+    };
+    let default = versions(&Layers { dir: dir.clone(), chosen: BTreeMap::new() }).expect("layers");
+    assert_eq!(default["kubernetes"], "v1.35.8");
+    assert_eq!(versions(&all("1.35.8")).expect("the default by its name"), default);
+    let other = versions(&all("1.36.4")).expect("the other");
+    assert_eq!(other["kubernetes"], "v1.36.4");
+    assert_eq!(other["etcd"], default["etcd"]);
+    let makers = makers(&all("1.36.4")).expect("the other");
+    assert_eq!(makers["kubelet"].1, "v1.36.4");
+    assert_eq!(makers["pause"].1, "v1.35.8");
+    let error = versions(&all("1.99.0")).expect_err("no such version").to_string();
+    assert!(error.contains("kubernetes 1.99.0") && error.contains("v1.35.8, v1.36.4"), "{error}");
 }

@@ -49,6 +49,9 @@ pub struct Build {
     /// Version of the release; default: this program's.
     #[arg(long, value_name = "VERSION")]
     release_version: Option<String>,
+    /// Version of Kubernetes, if not the default: one that `layers/control-plane/kubernetes` has.
+    #[arg(long, value_name = "VERSION")]
+    kubernetes: Option<String>,
     /// Files to add to the operating system: a folder with `usr` and `etc`.
     #[arg(long, value_name = "DIR")]
     add: Option<PathBuf>,
@@ -154,6 +157,11 @@ impl Build {
             compression: self.compression,
             version: self.release_version,
             add: self.add,
+            components: self
+                .kubernetes
+                .map(|version| ("kubernetes".to_owned(), version))
+                .into_iter()
+                .collect(),
             lock: self.lock,
             allow_missing: false,
         };
