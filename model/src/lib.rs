@@ -16,3 +16,4 @@ pub mod machine_config;
 pub mod node;
 pub mod release;
 pub mod slot;
+pub mod update;
