@@ -6,7 +6,7 @@ use crate::state::State;
 use anyhow::Context;
 use ashlar_controllers::machine_config::objects;
 use ashlar_controllers::{apply, host_object, manifests};
-use kube::{Client, CustomResourceExt};
+use kube::Client;
 
 /// Applies the base objects until it has worked once.
 pub async fn prepare(state: &State, client: &Client, images: &Images) {
@@ -25,7 +25,7 @@ pub async fn prepare(state: &State, client: &Client, images: &Images) {
 async fn apply_base(state: &State, client: &Client, images: &Images) -> anyhow::Result<()> {
     let image = |name: &str| images.reference(name);
     let manifests = manifests::base(&state.bundle.cluster, &image);
-    for definition in [host_object::Host::crd()].into_iter().chain(objects::definitions()) {
+    for definition in ashlar_controllers::definitions() {
         let name = format!("the definition of {}", definition.spec.names.kind);
         apply::apply(client, &name, &serde_norway::to_string(&definition)?).await?;
     }

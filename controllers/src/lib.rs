@@ -16,3 +16,13 @@ pub mod manifests;
 pub mod nodes;
 pub mod preview;
 pub mod signing;
+pub mod update;
+
+/// The kinds that we add to the API.
+pub fn definitions()
+-> Vec<k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition> {
+    use kube::CustomResourceExt;
+    let mut definitions = vec![host_object::Host::crd(), update::ClusterUpdate::crd()];
+    definitions.extend(machine_config::objects::definitions());
+    definitions
+}

@@ -3,6 +3,7 @@
 use anyhow::Context;
 use ashlar_controllers::lease::Holder;
 use ashlar_controllers::machine_config::{Pools, live, pool};
+use ashlar_controllers::update::{self, Releases, Store, Updater};
 use ashlar_controllers::{
     admission, cluster_object, config_server, directory::Directory, drain, first_boot, host_object, nodes,
     signing,
@@ -10,12 +11,14 @@ use ashlar_controllers::{
 use ashlar_model::bootstrap_api::Cluster;
 use ashlar_model::keys::{ClusterKeys, KeyPair};
 use ashlar_model::node::{CLUSTER_KEYS_FILE, NODE_FILE, NodeFile};
+use ashlar_model::update::STORE;
 use ashlar_pki::tls::{self, Clients};
 use ashlar_pki::{Leaf, issue};
 use clap::{Parser, Subcommand};
 use kube::{Api, Client};
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -59,14 +62,20 @@ async fn run() -> anyhow::Result<()> {
     let shared = Shared::default();
     let stop = CancellationToken::new();
     let cluster = Arc::new(node.cluster.clone());
+    let releases = Releases {
+        store: Store::new(Path::new(STORE)),
+        directory: shared.directory.clone(),
+        allowed: Arc::default(),
+    };
+    let updater = Updater::new(cluster.clone(), Arc::new(keys.clone()), &node.host, releases.clone());
     let holder = Holder::new(client.clone(), &node.host);
     let keep = Keep { cluster: cluster.clone(), authority_pem: keys.install_ca.certificate_pem.clone() };
     let admission = tokio::spawn(admit(keys.install_ca.clone(), shared.pools.clone(), stop.clone()));
-    let server = tokio::spawn(serve(client.clone(), node, keys, shared.clone(), stop.clone()));
+    let server = tokio::spawn(serve(client.clone(), node, keys, shared.clone(), releases, stop.clone()));
     tokio::select! {
         () = signing::run(client.clone(), shared.directory.clone()) => {}
         () = live::follow(client.clone(), cluster, shared.pools.clone()) => {}
-        () = resync(client, keep, shared, holder) => {}
+        () = resync(client, keep, shared, updater, holder) => {}
         result = server => result.context("serving configurations")??,
         _ = terminated() => {}
     }
@@ -108,6 +117,7 @@ async fn serve(
     node: NodeFile,
     keys: ClusterKeys,
     shared: Shared,
+    releases: Releases,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let cluster = node.cluster;
@@ -132,12 +142,13 @@ async fn serve(
             given.insert(host.to_owned(), rendered.to_owned());
         }),
         stopped: Arc::new(move |host, failure| first_boot::tell(&client, host, failure)),
-    });
+    })
+    .merge(update::router(releases));
     ashlar_pki::serve(listener, config, authority, router, stop).await;
     Ok(())
 }
 
-async fn resync(client: Client, keep: Keep, shared: Shared, mut holder: Holder) {
+async fn resync(client: Client, keep: Keep, shared: Shared, updater: Updater, mut holder: Holder) {
     let mut kept: Option<Instant> = None;
     let mut interval = tokio::time::interval(RESYNC);
     loop {
@@ -155,14 +166,19 @@ async fn resync(client: Client, keep: Keep, shared: Shared, mut holder: Holder) 
                 Err(error) => tracing::warn!(%error, "writing the objects that are ours"),
             }
         }
-        if let Err(error) = look_at_nodes(&client, &shared, acting).await {
-            tracing::warn!(%error, "going on with nodes and pools");
+        if let Err(error) = look_at_nodes(&client, &shared, &updater, acting).await {
+            tracing::warn!(error = format!("{error:#}"), "going on with nodes and pools");
         }
     }
 }
 
 /// `acting`: this controller, and no other, changes nodes.
-async fn look_at_nodes(client: &Client, shared: &Shared, acting: bool) -> Result<(), kube::Error> {
+async fn look_at_nodes(
+    client: &Client,
+    shared: &Shared,
+    updater: &Updater,
+    acting: bool,
+) -> anyhow::Result<()> {
     let api = Api::all(client.clone());
     let nodes = nodes::label(&api, &shared.directory).await?;
     let given = shared.given.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -176,7 +192,10 @@ async fn look_at_nodes(client: &Client, shared: &Shared, acting: bool) -> Result
     if acting {
         drain::step(client, &nodes).await?;
     }
-    pool::go_on(client, &shared.pools, &shared.directory, &nodes, acting).await
+    // One thing at a time: machine configs wait while an update changes nodes.
+    let updating = update::go_on(updater, client, &nodes, acting).await?;
+    pool::go_on(client, &shared.pools, &shared.directory, &nodes, acting && !updating).await?;
+    Ok(())
 }
 
 fn read<T: serde::de::DeserializeOwned>(path: &str) -> anyhow::Result<T> {

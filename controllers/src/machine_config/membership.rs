@@ -140,7 +140,7 @@ fn selector(selector: &objects::Selector) -> Result<Selector, String> {
 }
 
 /// `2`, `"2"` or `"20%"`.
-fn at_once(value: Option<&Value>, nodes: usize) -> usize {
+pub fn at_once(value: Option<&Value>, nodes: usize) -> usize {
     let text = match value {
         Some(Value::Number(number)) => number.to_string(),
         Some(Value::String(text)) => text.clone(),

@@ -19,8 +19,5 @@ pub(crate) use judge::in_object;
 pub use judge::{Judged, judge};
 pub use live::{NotRendered, Pools};
 pub use membership::{Pool, pool_of};
-pub use pool_node::PoolNode;
-pub use render::{Invalid, Rendered, for_host, render};
-
-#[cfg(test)]
-pub(crate) mod tests;
+pub(crate) use membership::at_once;
+pub(crate) use pool::control_plane_is_well;
