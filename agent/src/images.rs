@@ -1,6 +1,8 @@
 //! Brings the release's container images into containerd, so that no node needs a registry to come up.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -19,7 +21,12 @@ const FIRST: &[&str] = &["pause", "etcd", "kube-apiserver"];
 
 /// The images that the operating system carries.
 pub fn list() -> anyhow::Result<Vec<Image>> {
-    let path = Path::new(IMAGES_DIRECTORY).join("images.json");
+    list_in(Path::new(IMAGES_DIRECTORY))
+}
+
+/// The images of a folder of them.
+pub fn list_in(folder: &Path) -> anyhow::Result<Vec<Image>> {
+    let path = folder.join("images.json");
     let text = std::fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
     serde_json::from_slice(&text).with_context(|| format!("reading the JSON of {}", path.display()))
 }
@@ -30,16 +37,28 @@ pub fn short_name(reference: &str) -> &str {
     last.split([':', '@']).next().unwrap_or(last)
 }
 
+/// Full references by short name.
+pub fn references(images: Vec<Image>) -> BTreeMap<String, String> {
+    images.into_iter().map(|image| (short_name(&image.name).to_owned(), image.name)).collect()
+}
+
 pub async fn import() -> anyhow::Result<()> {
+    import_from(Path::new(IMAGES_DIRECTORY)).await
+}
+
+/// Imports what is missing of a folder of images.
+pub async fn import_from(folder: &Path) -> anyhow::Result<()> {
     wait_for_containerd().await?;
     let listed =
         Cmd::new("ctr").args(["-n", "k8s.io", "images", "list"]).run().await.context("listing images")?;
-    let missing = ordered(list()?).into_iter().filter(|image| !is_there(image, &listed.stdout));
+    let missing = ordered(list_in(folder)?).into_iter().filter(|image| !is_there(image, &listed.stdout));
     let (first, rest): (Vec<_>, Vec<_>) = missing.partition(|image| FIRST.contains(&short_name(&image.name)));
-    for image in &first {
-        import_one(image).await?;
+    let folder: Arc<Path> = folder.into();
+    for image in first {
+        import_one(folder.clone(), image).await?;
     }
-    futures::stream::iter(&rest).map(import_one).buffer_unordered(2).try_collect::<Vec<()>>().await?;
+    let rest = rest.into_iter().map(|image| import_one(folder.clone(), image));
+    futures::stream::iter(rest.collect::<Vec<_>>()).buffer_unordered(2).try_collect::<Vec<()>>().await?;
     Ok(())
 }
 
@@ -59,16 +78,16 @@ fn is_there(image: &Image, listed: &str) -> bool {
     })
 }
 
-async fn import_one(image: &Image) -> anyhow::Result<()> {
+async fn import_one(folder: Arc<Path>, image: Image) -> anyhow::Result<()> {
     let started = Instant::now();
-    let file = Path::new(IMAGES_DIRECTORY).join(&image.file);
+    let file = folder.join(&image.file);
     let ctr = || Cmd::new("ctr").args(["-n", "k8s.io", "images"]);
     let import = ctr().args(["import", "--local"]).arg(&file).timeout(Duration::from_secs(600));
     import.run().await.with_context(|| format!("importing {}", image.name))?;
     // Nothing could fetch it again after the kubelet's garbage collection.
     let pin = ctr().args(["label", &image.name, "io.cri-containerd.pinned=pinned"]);
     pin.run().await.with_context(|| format!("pinning {}", image.name))?;
-    durable::write(&stamp(image), image.name.as_bytes(), 0o644)?;
+    durable::write(&stamp(&image), image.name.as_bytes(), 0o644)?;
     tracing::info!(image = image.name, seconds = started.elapsed().as_secs_f64(), "imported");
     Ok(())
 }

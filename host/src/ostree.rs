@@ -2,13 +2,14 @@
 //! before taken again.
 
 use std::cell::Cell;
+use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::rc::Rc;
 
 use ashlar_model::commit_signature;
 use ostree::glib::{self, VariantDict};
 use ostree::prelude::*;
-use ostree::{AsyncProgress, SysrootDeployTreeOpts, gio};
+use ostree::{AsyncProgress, RepoCheckoutAtOptions, SysrootDeployTreeOpts, gio};
 use rustix::thread::{UnshareFlags, unshare_unsafe};
 
 /// Name of the system's state below `/ostree/deploy`, and of the branch that its commits are on.
@@ -16,6 +17,10 @@ pub const STATEROOT: &str = "ashlar";
 pub const BRANCH: &str = "ashlar/x86_64/stable";
 /// Name of the remote that updates come from; its URL is another one each time.
 const REMOTE: &str = "release";
+/// The same for what masters of the own cluster give; what it proves itself with is part of the remote.
+const CLUSTER_REMOTE: &str = "cluster";
+/// Keeps a commit that was fetched and is not staged yet.
+const FETCHED: &str = "ashlar/x86_64/fetched";
 /// What the boot file system keeps free besides a new kernel and initramfs.
 const BOOT_MARGIN: u64 = 16 << 20;
 
@@ -33,6 +38,8 @@ pub enum Error {
     BootIsFull { free: u64, needed: u64 },
     #[error("reading {path}")]
     Read { path: String, source: std::io::Error },
+    #[error("removing {path}")]
+    Remove { path: String, source: std::io::Error },
     #[error("there is no other deployment to go back to")]
     NothingBefore,
     #[error("there is no deployment {index}\nhint: `ashlar node os status` numbers them")]
@@ -62,6 +69,14 @@ pub struct Pulled {
     pub delta_parts: u32,
     /// What came over the wire.
     pub bytes: u64,
+}
+
+/// Files with what a machine and a server prove themselves with, PEM.
+#[derive(Debug, Clone, Copy)]
+pub struct Credential<'a> {
+    pub authority: &'a str,
+    pub certificate: &'a str,
+    pub key: &'a str,
 }
 
 /// A commit's own bytes, and what its detached metadata has of Ed25519 signatures.
@@ -128,25 +143,33 @@ impl System {
     pub fn pull(
         &self,
         repository: &str,
+        credential: Option<Credential<'_>>,
         commit: &str,
         told: impl Fn(Pulled) + 'static,
     ) -> Result<Pulled, Error> {
-        self.locked(|| self.pull_into(&self.sysroot.repo(), repository, commit, told))
+        self.locked(|| self.pull_into(&self.sysroot.repo(), repository, credential, commit, told))
     }
 
     fn pull_into(
         &self,
         repo: &ostree::Repo,
         repository: &str,
+        credential: Option<Credential<'_>>,
         commit: &str,
         told: impl Fn(Pulled) + 'static,
     ) -> Result<Pulled, Error> {
         // OSTree fetches from remotes with a name only. Signatures are checked before, over the whole release.
-        let unsigned = VariantDict::new(None);
-        unsigned.insert("gpg-verify", false);
-        let known = repo.remote_list().iter().any(|name| name == REMOTE);
+        let settings = VariantDict::new(None);
+        settings.insert("gpg-verify", false);
+        if let Some(credential) = credential {
+            settings.insert("tls-ca-path", credential.authority);
+            settings.insert("tls-client-cert-path", credential.certificate);
+            settings.insert("tls-client-key-path", credential.key);
+        }
+        let remote = if credential.is_some() { CLUSTER_REMOTE } else { REMOTE };
+        let known = repo.remote_list().iter().any(|name| name == remote);
         if !known {
-            repo.remote_add(REMOTE, Some(repository), Some(&unsigned.end()), gio::Cancellable::NONE)
+            repo.remote_add(remote, Some(repository), Some(&settings.end()), gio::Cancellable::NONE)
                 .map_err(doing("naming the repository of updates"))?;
         }
         let options = VariantDict::new(None);
@@ -165,7 +188,7 @@ impl System {
             seen.set(pulled);
             told(pulled);
         });
-        repo.pull_with_options(REMOTE, &options.end(), Some(&progress), gio::Cancellable::NONE)
+        repo.pull_with_options(remote, &options.end(), Some(&progress), gio::Cancellable::NONE)
             .map_err(doing("fetching the new system"))?;
         // Tells the last state, if it was not told yet.
         progress.finish();
@@ -178,6 +201,34 @@ impl System {
     /// It is not here, or damaged.
     pub fn signed(&self, commit: &str) -> Result<Signed, Error> {
         signed(&self.sysroot.repo(), commit)
+    }
+
+    /// Keeps a commit that was fetched until another one is kept, and lays a folder of it out at `place`, as links into
+    /// the repository: that takes no space.
+    ///
+    /// # Errors
+    /// The commit or the folder is not here, or `place` cannot be written.
+    pub fn keep(&self, commit: &str, folder: &Path, place: &Path) -> Result<(), Error> {
+        self.locked(|| {
+            let repo = self.sysroot.repo();
+            repo.set_ref_immediate(None, FETCHED, Some(commit), gio::Cancellable::NONE)
+                .map_err(doing("keeping the new system"))?;
+            remove(place)?;
+            let subpath = Some(folder.to_owned());
+            let options = RepoCheckoutAtOptions { subpath, ..RepoCheckoutAtOptions::default() };
+            let at = rustix::fs::CWD.as_raw_fd();
+            repo.checkout_at(Some(&options), at, place, commit, gio::Cancellable::NONE)
+                .map_err(doing("laying out a folder of the new system"))
+        })
+    }
+
+    /// Stages a commit that was kept, and removes what was laid out of it.
+    ///
+    /// # Errors
+    /// As [`Self::stage`].
+    pub fn stage_kept(&self, commit: &str, place: &Path) -> Result<(), Error> {
+        self.stage(commit)?;
+        remove(place)
     }
 
     /// Removes a commit that is not to be used: what is fetched of it later is fetched anew, its signatures too.
@@ -285,6 +336,14 @@ impl System {
         self.sysroot.deployment_set_pinned(one, pinned).map_err(doing("pinning a deployment"))
     }
 
+    /// Whether the boot file system has room for the commit's kernel.
+    ///
+    /// # Errors
+    /// It has not.
+    pub fn fits(&self, commit: &str) -> Result<(), Error> {
+        self.kernel_fits(commit)
+    }
+
     /// OSTree would notice at the shutdown only.
     fn kernel_fits(&self, commit: &str) -> Result<(), Error> {
         let (root, _) = self
@@ -317,6 +376,15 @@ impl System {
             return Err(Error::BootIsFull { free: free >> 20, needed: (needed + BOOT_MARGIN) >> 20 });
         }
         Ok(())
+    }
+}
+
+fn remove(place: &Path) -> Result<(), Error> {
+    match std::fs::remove_dir_all(place) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+            Err(Error::Remove { path: place.display().to_string(), source })
+        }
+        _ => Ok(()),
     }
 }
 

@@ -14,6 +14,7 @@ use ashlar_model::control_plane::{
 };
 use ashlar_model::keys::{ClusterKeys, KeyPair};
 use ashlar_model::node::NodeFile;
+use ashlar_model::update::{CONTROL_PLANE_FILE, ControlPlane};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -49,8 +50,7 @@ pub fn under(root: &Path, path: &str) -> PathBuf {
 impl Node {
     pub fn new(root: &Path, file: NodeFile, keys: Option<ClusterKeys>) -> anyhow::Result<Self> {
         let images = if keys.is_some() { images::list()? } else { Vec::new() };
-        let images = images.into_iter().map(|image| (images::short_name(&image.name).to_owned(), image.name));
-        Ok(Self { root: root.to_owned(), file, keys, images: images.collect() })
+        Ok(Self { root: root.to_owned(), file, keys, images: images::references(images) })
     }
 
     pub fn file(&self) -> &NodeFile {
@@ -134,11 +134,18 @@ impl Node {
     }
 
     fn control_plane(&self, order: &NodeOrder, kubeconfigs: &BTreeMap<&str, String>) -> anyhow::Result<()> {
-        let image = |name: &str| self.image(name);
-        let settings = self.settings(order, &image);
-        let api_server = control_plane::api_server(&settings);
-        let controller_manager = control_plane::controller_manager(&settings);
-        let scheduler = control_plane::scheduler(&settings);
+        let revisions = revisions(&self.root)?;
+        let made = |name: &str, make: fn(&Settings<'_>) -> Value| {
+            let revision = revisions.pods.get(name);
+            let image =
+                |name: &str| revision.map_or_else(|| self.image(name), |revision| revision.image.clone());
+            let settings = self.settings(order, &image);
+            let revision = revision.map_or(settings.revision, |revision| revision.revision);
+            make(&Settings { revision, ..settings })
+        };
+        let api_server = made("kube-apiserver", control_plane::api_server);
+        let controller_manager = made("kube-controller-manager", control_plane::controller_manager);
+        let scheduler = made("kube-scheduler", control_plane::scheduler);
         self.write_manifest("kube-apiserver", &api_server)?;
         let with_hash = |pod, leaf| annotated(pod, kubeconfigs.get(leaf).cloned().unwrap_or_default());
         self.write_manifest("kube-controller-manager", &with_hash(controller_manager, "controller-manager"))?;
@@ -163,6 +170,18 @@ impl Node {
             tracing::info!(path, "written");
         }
         Ok(())
+    }
+}
+
+/// What an update made of the static pods; nothing when there was none.
+pub fn revisions(root: &Path) -> anyhow::Result<ControlPlane> {
+    let path = under(root, CONTROL_PLANE_FILE);
+    match std::fs::read(&path) {
+        Ok(text) => {
+            serde_json::from_slice(&text).with_context(|| format!("understanding {}", path.display()))
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(ControlPlane::default()),
+        Err(error) => Err(error).with_context(|| format!("reading {}", path.display())),
     }
 }
 

@@ -10,9 +10,11 @@ mod order;
 mod probe;
 mod server;
 mod slot;
+mod update;
 mod vrrp;
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -22,6 +24,7 @@ use ashlar_model::control_plane::{PRIVATE, PUBLIC};
 use ashlar_model::keys::{ClusterKeys, KeyPair};
 use ashlar_model::node::{CLUSTER_KEYS_FILE, IDENTITY_CERTIFICATE, IDENTITY_KEY, NODE_FILE, NodeFile};
 use serde::de::DeserializeOwned;
+use tokio::sync::Notify;
 
 use crate::console::Console;
 use crate::durable;
@@ -47,10 +50,14 @@ pub async fn run() -> anyhow::Result<()> {
         (Some(_), Err(error)) => return Err(error),
     };
     tokio::spawn(machine_config::run(file.clone()));
+    let changed = Arc::new(Notify::new());
+    tokio::spawn(update::run(file.clone(), changed.clone()));
     let node = apply::Node::new(Path::new("/"), file, keys)?;
     let boot_health = boot_health::BootHealth::new(Path::new("/boot"));
     let console = screen(node.file());
-    Daemon { node, server, order, applied: None, slot_is_wiped: false, boot_health, console }.run().await
+    Daemon { node, server, order, applied: None, changed, slot_is_wiped: false, boot_health, console }
+        .run()
+        .await
 }
 
 /// What the consoles of an installed machine show.
@@ -73,6 +80,8 @@ struct Daemon {
     order: NodeOrder,
     /// When `order` was last made true in full; `None` when it has to be done now.
     applied: Option<Instant>,
+    /// An update changed what the static pods are to be.
+    changed: Arc<Notify>,
     slot_is_wiped: bool,
     boot_health: boot_health::BootHealth,
     console: Console,
@@ -93,7 +102,10 @@ impl Daemon {
             }
             self.boot_health.look().await;
             let pause = self.report(trouble).await;
-            tokio::time::sleep(pause).await;
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = self.changed.notified() => self.applied = None,
+            }
         }
     }
 

@@ -9,7 +9,10 @@ use std::path::Path;
 
 use anyhow::Context;
 use ashlar_host::ostree::{Deployment, Pulled, System};
+use ashlar_model::release::Release;
 use clap::Subcommand;
+
+use crate::images::IMAGES_DIRECTORY;
 
 use source::Source;
 
@@ -41,7 +44,17 @@ pub enum Command {
     Pin { index: usize },
     /// Let the deployment at this place of `status` be removed by later updates.
     Unpin { index: usize },
+    /// For the node daemon: fetch a release from the cluster's masters, check it, and lay its images out.
+    #[command(hide = true)]
+    Fetch { url: String, commit: String },
+    /// For the node daemon: stage what was fetched.
+    #[command(hide = true)]
+    StageFetched { version: String, commit: String },
 }
+
+/// Where the images of a system that was fetched are laid out: on the repository's file system.
+pub const FETCHED_IMAGES: &str = "/sysroot/ostree/ashlar-fetched-images";
+pub use source::AUTHORITY;
 
 /// Runs before the process has threads.
 pub fn run(command: &Command) -> anyhow::Result<()> {
@@ -56,8 +69,25 @@ pub fn run(command: &Command) -> anyhow::Result<()> {
         }
         Command::Pin { index } => system.pin(*index, true)?,
         Command::Unpin { index } => system.pin(*index, false)?,
+        Command::Fetch { url, commit } => fetch(&system, &Source::Cluster(url.clone()), commit)?,
+        Command::StageFetched { version, commit } => {
+            system.stage_kept(commit, Path::new(FETCHED_IMAGES))?;
+            staged::remember(Path::new(staged::NOTE), version, commit)?;
+        }
     }
     Ok(())
+}
+
+fn fetch(system: &System, source: &Source, commit: &str) -> anyhow::Result<()> {
+    let release = source.release()?;
+    anyhow::ensure!(
+        release.ostree_commit == commit,
+        "the release at {source} has the system {}, not {commit}",
+        release.ostree_commit
+    );
+    pull(system, source, &release)?;
+    system.keep(commit, Path::new(IMAGES_DIRECTORY), Path::new(FETCHED_IMAGES))?;
+    Ok(system.fits(commit)?)
 }
 
 fn stage(system: &System, source: &Source) -> anyhow::Result<()> {
@@ -68,21 +98,32 @@ fn stage(system: &System, source: &Source) -> anyhow::Result<()> {
         return Ok(());
     }
     println!("fetching the system of {} ({})", release.version, &release.ostree_commit[..12]);
+    pull(system, source, &release)?;
+    system.stage(&release.ostree_commit)?;
+    staged::remember(Path::new(staged::NOTE), &release.version, &release.ostree_commit)?;
+    println!("{} is staged: it runs after the next restart (systemctl reboot)", release.version);
+    Ok(())
+}
+
+/// Fetches the system and checks its signature.
+fn pull(system: &System, source: &Source, release: &Release) -> anyhow::Result<()> {
     let told = std::cell::Cell::new(0);
-    let pulled = system.pull(&source.repository(), &release.ostree_commit, move |pulled: Pulled| {
-        if pulled.objects >= told.get() + 500 {
-            told.set(pulled.objects);
-            println!("{} of {} objects, {} MB", pulled.objects, pulled.of, pulled.bytes / 1_000_000);
-        }
-    })?;
+    let pulled = system.pull(
+        &source.repository(),
+        source.credential(),
+        &release.ostree_commit,
+        move |pulled: Pulled| {
+            if pulled.objects >= told.get() + 500 {
+                told.set(pulled.objects);
+                println!("{} of {} objects, {} MB", pulled.objects, pulled.of, pulled.bytes / 1_000_000);
+            }
+        },
+    )?;
     println!("fetched {}", fetched(&pulled));
     if let Err(error) = trust::check(&system.signed(&release.ostree_commit)?) {
         system.forget(&release.ostree_commit)?;
         return Err(error).with_context(|| format!("the system of {} is not taken", release.version));
     }
-    system.stage(&release.ostree_commit)?;
-    staged::remember(Path::new(staged::NOTE), &release.version, &release.ostree_commit)?;
-    println!("{} is staged: it runs after the next restart (systemctl reboot)", release.version);
     Ok(())
 }
 

@@ -2,8 +2,12 @@
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::time::Duration;
 
 use anyhow::Context;
+use ashlar_host::ostree::Credential;
+use ashlar_model::keys::KeyPair;
+use ashlar_model::node::{IDENTITY_CERTIFICATE, IDENTITY_KEY};
 use ashlar_model::release::Release;
 use minisign_verify::{PublicKey, Signature};
 
@@ -20,7 +24,16 @@ pub enum Source {
     /// Without a slash at its end.
     Url(String),
     Directory(PathBuf),
+    /// The same as a URL, of the own cluster's masters.
+    Cluster(String),
 }
+
+/// What a node has from its enrolment.
+pub const CREDENTIAL: Credential<'static> =
+    Credential { authority: AUTHORITY, certificate: IDENTITY_CERTIFICATE, key: IDENTITY_KEY };
+/// Whom the node trusts as configuration server; written from its node file.
+pub const AUTHORITY: &str = "/var/lib/ashlar/node/configuration-server-ca.crt";
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 impl FromStr for Source {
     type Err = String;
@@ -47,14 +60,20 @@ impl Source {
     /// The URL of its OSTree repository.
     pub fn repository(&self) -> String {
         match self {
-            Self::Url(url) => format!("{url}/{REPOSITORY}"),
+            Self::Url(url) | Self::Cluster(url) => format!("{url}/{REPOSITORY}"),
             Self::Directory(path) => format!("file://{}", path.join(REPOSITORY).display()),
         }
     }
 
+    /// What is shown to the repository, and whom it must be.
+    pub fn credential(&self) -> Option<Credential<'static>> {
+        matches!(self, Self::Cluster(_)).then_some(CREDENTIAL)
+    }
+
     fn read(&self, name: &str) -> anyhow::Result<Vec<u8>> {
         match self {
-            Self::Url(url) => fetch(&format!("{url}/{name}")),
+            Self::Url(url) => fetch(&reqwest::Client::new(), &format!("{url}/{name}")),
+            Self::Cluster(url) => fetch(&cluster_client()?, &format!("{url}/{name}")),
             Self::Directory(path) => read(&path.join(name)),
         }
     }
@@ -63,7 +82,7 @@ impl Source {
 impl std::fmt::Display for Source {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Url(url) => f.write_str(url),
+            Self::Url(url) | Self::Cluster(url) => f.write_str(url),
             Self::Directory(path) => path.display().fmt(f),
         }
     }
@@ -78,15 +97,23 @@ fn verified(key: &str, manifest: &[u8], signature: &[u8]) -> anyhow::Result<Rele
     serde_json::from_slice(manifest).context("understanding its manifest")
 }
 
+fn cluster_client() -> anyhow::Result<reqwest::Client> {
+    let text =
+        |path: &str| Ok::<_, anyhow::Error>(String::from_utf8_lossy(&read(Path::new(path))?).into_owned());
+    let identity =
+        KeyPair { certificate_pem: text(CREDENTIAL.certificate)?, private_key_pem: text(CREDENTIAL.key)? };
+    Ok(ashlar_pki::tls::http_client(&text(CREDENTIAL.authority)?, Some(&identity), TIMEOUT)?)
+}
+
 fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
     std::fs::read(path).with_context(|| format!("reading {}", path.display()))
 }
 
 #[tokio::main(flavor = "current_thread")]
-async fn fetch(url: &str) -> anyhow::Result<Vec<u8>> {
+async fn fetch(client: &reqwest::Client, url: &str) -> anyhow::Result<Vec<u8>> {
     let context = || format!("fetching {url}");
     let mut answer =
-        reqwest::get(url).await.and_then(reqwest::Response::error_for_status).with_context(context)?;
+        client.get(url).send().await.and_then(reqwest::Response::error_for_status).with_context(context)?;
     let mut bytes = Vec::new();
     while let Some(chunk) = answer.chunk().await.with_context(context)? {
         bytes.extend_from_slice(&chunk);

@@ -18,6 +18,11 @@ pub mod rollout;
 pub(crate) use judge::in_object;
 pub use judge::{Judged, judge};
 pub use live::{NotRendered, Pools};
-pub use membership::{Pool, pool_of};
 pub(crate) use membership::at_once;
+pub use membership::{Pool, pool_of};
 pub(crate) use pool::control_plane_is_well;
+pub use pool_node::PoolNode;
+pub use render::{Invalid, Rendered, for_host, render};
+
+#[cfg(test)]
+pub(crate) mod tests;

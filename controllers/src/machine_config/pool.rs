@@ -158,3 +158,128 @@ struct Said<'a> {
     blocked: &'a [&'a str],
     /// Nodes that are in another pool as well.
     conflicts: Vec<String>,
+}
+
+fn now() -> String {
+    k8s_openapi::jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+fn status(
+    rendered: Result<&Rendered, &NotRendered>,
+    nodes: &[PoolNode],
+    said: &Said<'_>,
+    before: &PoolStatus,
+    now: &str,
+) -> PoolStatus {
+    let has = |node: &PoolNode| rendered.is_ok_and(|rendered| node.current.as_ref() == Some(&rendered.name));
+    let count = |is: &dyn Fn(&PoolNode) -> bool| {
+        u32::try_from(nodes.iter().filter(|node| is(node)).count()).unwrap_or(u32::MAX)
+    };
+    let source =
+        |rendered: &Rendered| rendered.parts.iter().map(|name| Source { name: name.clone() }).collect();
+    let mut status = PoolStatus {
+        observed_generation: before.observed_generation,
+        configuration: rendered
+            .ok()
+            .map(|rendered| Configuration { name: rendered.name.clone(), source: source(rendered) }),
+        machine_count: count(&|_| true),
+        ready_machine_count: count(&|node| has(node) && node.ready),
+        updated_machine_count: count(&has),
+        unavailable_machine_count: count(&PoolNode::is_away),
+        degraded_machine_count: count(&|node| node.state == Some(NodeState::Degraded)),
+        plan: before.plan.clone(),
+        conditions: Vec::new(),
+    };
+    status.conditions = conditions(rendered, nodes, said, &status);
+    for condition in &mut status.conditions {
+        let known = before.conditions.iter().find(|known| known.kind == condition.kind);
+        let since = known.filter(|known| known.status == condition.status);
+        condition.last_transition_time =
+            since.map_or_else(|| now.to_owned(), |known| known.last_transition_time.clone());
+    }
+    status
+}
+
+fn conditions(
+    rendered: Result<&Rendered, &NotRendered>,
+    nodes: &[PoolNode],
+    said: &Said<'_>,
+    status: &PoolStatus,
+) -> Vec<Condition> {
+    let condition = |kind: &str, status: bool, reason: &str, message: String| Condition {
+        kind: kind.into(),
+        status: if status { "True" } else { "False" }.into(),
+        reason: reason.into(),
+        message,
+        last_transition_time: String::new(),
+    };
+    let invalid = rendered.err().map(|cause| {
+        format!(
+            "{cause}; nodes stay as they are, and new hosts get no config, until it is corrected or deleted"
+        )
+    });
+    let failed: Vec<String> = nodes
+        .iter()
+        .filter(|node| node.state == Some(NodeState::Degraded))
+        .map(|node| format!("{}: {}", node.name, node.reason))
+        .chain(said.conflicts.iter().cloned())
+        .collect();
+    let updated = invalid.is_none() && status.updated_machine_count == status.machine_count;
+    let (reason, doing) = doing(nodes, said.next, said.blocked);
+    let updating = matches!(reason, "Updating");
+    let why = if invalid.is_some() {
+        "InvalidMachineConfig"
+    } else if updated {
+        "AsExpected"
+    } else {
+        reason
+    };
+    let node_reason = if failed.len() == said.conflicts.len() { "NodeInSeveralPools" } else { "NodeFailed" };
+    let (node_reason, render_reason) =
+        (reason_of(&failed, node_reason), reason_of(&invalid, "InvalidMachineConfig"));
+    let all = invalid.iter().cloned().chain(failed.iter().cloned()).collect::<Vec<_>>().join("; ");
+    let degraded = if invalid.is_some() { render_reason } else { node_reason };
+    vec![
+        condition("Updated", updated, why, if updated { String::new() } else { doing.clone() }),
+        condition(
+            "Updating",
+            updating,
+            if updating { "Updating" } else { why },
+            if updating { doing } else { String::new() },
+        ),
+        condition("RenderDegraded", invalid.is_some(), render_reason, invalid.unwrap_or_default()),
+        condition("NodeDegraded", !failed.is_empty(), node_reason, failed.join("; ")),
+        condition("Degraded", !all.is_empty(), degraded, all),
+    ]
+}
+
+fn reason_of<T>(problems: impl IntoIterator<Item = T>, reason: &'static str) -> &'static str {
+    if problems.into_iter().next().is_some() { reason } else { "AsExpected" }
+}
+
+/// A reason, and the message.
+fn doing(nodes: &[PoolNode], next: &Next, blocked: &[&str]) -> (&'static str, String) {
+    let changing: Vec<String> = nodes
+        .iter()
+        .filter(|node| node.state == Some(NodeState::Working))
+        .map(|node| format!("{}: {}", node.name, node.reason))
+        .collect();
+    let mut message = changing.join("; ");
+    if !blocked.is_empty() {
+        message = format!("{message}; pods that cannot leave yet: {}", blocked.join("; "));
+    }
+    match next {
+        Next::Paused => ("Paused", "spec.paused is true: no node is changed".to_owned()),
+        Next::Stopped { node, reason } => {
+            ("Stopped", format!("{node} could not have this config, and no other node is tried: {reason}"))
+        }
+        Next::Tell(names) => ("Updating", format!("{} next; {message}", names.join(", "))),
+        Next::Waiting(names) => ("Updating", format!("waits for {}; {message}", names.join(", "))),
+        Next::Nothing if changing.is_empty() => ("AsExpected", String::new()),
+        Next::Nothing => ("Updating", message),
+    }
+}
+
+#[cfg(test)]
+#[path = "pool_tests.rs"]
+mod tests;

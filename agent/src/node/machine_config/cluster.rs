@@ -11,6 +11,7 @@ use ashlar_model::machine_config::{
     RENDERED_PATH, STATE,
 };
 use ashlar_model::node::{IDENTITY_CERTIFICATE, IDENTITY_KEY, NodeFile};
+use ashlar_model::update::RELEASE_PATH;
 use reqwest::header::CONTENT_TYPE;
 use serde_json::{Value, json};
 
@@ -57,14 +58,30 @@ impl Cluster {
     }
 
     pub async fn wish(&mut self) -> anyhow::Result<Wish> {
-        let url = format!("{}?resourceVersion=0", self.own_url());
-        let node: Value = self.client()?.get(url).send().await?.error_for_status()?.json().await?;
+        let node = self.node().await?;
         let annotation = |name: &str| node["metadata"]["annotations"][name].as_str().map(ToOwned::to_owned);
         Ok(Wish {
             desired: annotation(DESIRED_CONFIG),
             drain: annotation(DESIRED_DRAIN),
             drained: annotation(LAST_APPLIED_DRAIN),
         })
+    }
+
+    /// The own node, as the API server's cache has it.
+    pub async fn node(&mut self) -> anyhow::Result<Value> {
+        let url = format!("{}?resourceVersion=0", self.own_url());
+        Ok(self.client()?.get(url).send().await?.error_for_status()?.json().await?)
+    }
+
+    /// A static pod of this node by its short name.
+    pub async fn own_pod(&mut self, name: &str) -> anyhow::Result<Value> {
+        let url = format!("{}/api/v1/namespaces/kube-system/pods/{name}-{}", self.api, self.node);
+        Ok(self.client()?.get(url).send().await?.error_for_status()?.json().await?)
+    }
+
+    /// Where the files of a release are.
+    pub fn release_url(&self, commit: &str) -> String {
+        format!("{}{RELEASE_PATH}/{commit}/files", self.config_server)
     }
 
     pub async fn tell(&mut self, current: &str, state: NodeState, reason: &str) -> anyhow::Result<()> {
@@ -131,7 +148,7 @@ impl Cluster {
         Ok(())
     }
 
-    async fn annotate(&mut self, annotations: &Value) -> anyhow::Result<()> {
+    pub async fn annotate(&mut self, annotations: &Value) -> anyhow::Result<()> {
         let patch = json!({"metadata": {"annotations": annotations}}).to_string();
         let request =
             self.client()?.patch(self.own_url()).header(CONTENT_TYPE, "application/merge-patch+json");

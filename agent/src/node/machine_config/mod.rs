@@ -5,15 +5,15 @@
 //! A change is: ask for a drain (when the machine restarts) → files and units → restart of what reads them, or of the
 //! machine → health → done. The way back is the same with the configs changed over.
 
-mod cluster;
+pub(super) mod cluster;
 mod drift;
 mod heal;
 mod health;
 mod history;
-mod journal;
+pub(super) mod journal;
 mod originals;
 mod paths;
-mod perform;
+pub(super) mod perform;
 mod preflight;
 pub mod show;
 
@@ -239,9 +239,10 @@ impl Daemon {
         Box::pin(self.go_on(back)).await
     }
 
+    /// Of what was drained for a config: an update of the system ends its own.
     async fn uncordon(&mut self, wish: &Wish, current: &Applied) -> anyhow::Result<()> {
         let done = wish.desired.as_ref().is_none_or(|desired| *desired == current.name);
-        let left = wish.drain.as_deref().is_some_and(|drain| drain.starts_with("drain-"));
+        let left = wish.drain.as_deref().is_some_and(|drain| drain.starts_with("drain-rendered-"));
         let failed = self.store.failure()?.is_some_and(|failure| Some(failure.name) == wish.desired);
         if left && (done || failed) {
             self.cluster.ask_for_uncordon(&current.name).await?;
