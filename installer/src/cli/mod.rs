@@ -12,6 +12,7 @@ mod progress;
 mod release;
 mod status;
 mod table;
+mod update;
 mod validate;
 
 use std::path::PathBuf;
@@ -78,6 +79,9 @@ enum Command {
     /// Look at boot media, change them in place, check and serve them.
     #[command(subcommand)]
     Media(media::Command),
+    /// Take a cluster to another release.
+    #[command(subcommand)]
+    Update(update::Command),
     /// Virtual racks with virtual BMCs on this computer.
     #[command(subcommand)]
     Lab(lab::Command),
@@ -105,6 +109,7 @@ impl Cli {
             Command::Ignition(tool) => ignition::run(tool, output).await,
             Command::Release(command) => command.run(output).await,
             Command::Media(command) => command.run(output).await,
+            Command::Update(command) => command.run(output).await,
             Command::Lab(command) => command.run(output).await,
             Command::LabDaemon { directory } => {
                 let end = ashlar_lab::daemon::run(&directory).await;
