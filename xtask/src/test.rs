@@ -14,6 +14,9 @@ pub struct Arguments {
     /// Besides, the boot chain with every firmware and drive: an hour and a half
     #[arg(long)]
     boot: bool,
+    /// Besides, a cluster's update to the next Kubernetes: half an hour
+    #[arg(long)]
+    update: bool,
     /// Besides, the release a second time with nothing cached but downloads: both must be the same. Five minutes
     #[arg(long)]
     reproducible: bool,
@@ -45,6 +48,10 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         "35 minutes",
         &mut cargo(["test", "--package", "ashlar-tests", "--no-fail-fast"]),
     )?;
+    if arguments.update {
+        let mut command = cargo(["test", "--package", "ashlar-tests", "--test", "update"]);
+        session.run("A cluster's update", "30 minutes", &mut command)?;
+    }
     if arguments.boot {
         boot_chain(&session)?;
     }
