@@ -29,6 +29,7 @@ pub const NAME: &str = "cluster";
 pub struct ClusterUpdateSpec {
     /// Version of the release.
     pub version: String,
+    /// Version of Kubernetes in it, like 1.36.4.
     pub kubernetes_version: String,
     /// SHA-256 of the commit of its operating system.
     pub commit: String,
@@ -45,7 +46,7 @@ pub struct ClusterUpdateSpec {
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(rename_all = "camelCase")]
 pub struct UpdateStatus {
     pub observed_generation: i64,
     /// The commit that this status is of.
@@ -92,4 +93,22 @@ pub struct NodeProgress {
 #[must_use]
 pub fn phase_name(phase: Phase) -> String {
     serde_json::to_value(phase).ok().and_then(|name| name.as_str().map(ToOwned::to_owned)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kube::CustomResourceExt;
+
+    #[test]
+    fn the_definition_says_what_each_field_is_and_has_a_status_of_its_own() {
+        let definition = ClusterUpdate::crd();
+        let version = &definition.spec.versions[0];
+        assert!(version.subresources.as_ref().is_some_and(|all| all.status.is_some()));
+        let schema = serde_json::to_value(&version.schema).expect("a schema");
+        let spec = &schema["openAPIV3Schema"]["properties"]["spec"]["properties"];
+        for field in ["version", "kubernetesVersion", "commit", "images", "uploadKeySHA256", "attempt"] {
+            assert!(spec[field]["description"].is_string(), "{field}: {}", spec[field]);
+        }
+    }
 }

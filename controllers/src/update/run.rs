@@ -23,6 +23,7 @@ use serde_json::json;
 use super::objects::{ClusterUpdate, NAME, NodeProgress, PhaseBegan, UpdateStatus, phase_name};
 use super::{Releases, add_ons, peers};
 use crate::directory::Directory;
+use crate::drain;
 use crate::machine_config::objects::{Condition, MachineConfigPool};
 use crate::machine_config::{at_once, control_plane_is_well};
 use crate::nodes::is_ready;
@@ -176,7 +177,13 @@ fn see(node: &Node, update: &ClusterUpdate, directory: &Directory) -> Option<Nod
     let host = directory.by_name(&node.name_any())?;
     let (commit, attempt) = (&update.spec.commit, update.spec.attempt);
     let wish: Option<Wish> = read(node, WISH).filter(|wish: &Wish| wish.commit == *commit);
-    let answer: Option<Answer> = read(node, ANSWER).filter(|answer: &Answer| answer.commit == *commit);
+    let mut answer: Option<Answer> = read(node, ANSWER).filter(|answer: &Answer| answer.commit == *commit);
+    let blocked = node.annotations().get(drain::BLOCKED);
+    if let (Some(answer), Some(blocked)) = (&mut answer, blocked)
+        && answer.outcome == Outcome::Working
+    {
+        answer.message = format!("{}; pods that cannot leave yet: {blocked}", answer.message);
+    }
     Some(NodeSeen {
         name: host.name,
         role: host.role,
@@ -387,6 +394,33 @@ mod tests {
         assert_eq!(of_attempt(answer(Step::Fetch, Outcome::Failed), 2), None);
         let done = answer(Step::System, Outcome::Done);
         assert_eq!(of_attempt(done.clone(), 2), Some(done));
+    }
+
+    #[test]
+    fn a_pod_that_cannot_leave_is_named() {
+        let answer = Answer {
+            commit: "c".into(),
+            step: Step::System,
+            attempt: 1,
+            outcome: Outcome::Working,
+            message: "waits for its pods to leave".into(),
+        };
+        let annotations = json!({ANSWER: serde_json::to_string(&answer).expect("json"), drain::BLOCKED: "default/a: budget b"});
+        let node = json!({"metadata": {"name": "worker-1", "annotations": annotations}});
+        let host = ashlar_model::bootstrap_api::HostRecord {
+            name: "worker-1".into(),
+            role: Role::Worker,
+            boot_mac: String::new(),
+            address: None,
+            token_sha256: String::new(),
+            key_sha256: None,
+            generation: 1,
+            kubelet_token: String::new(),
+        };
+        let node: Node = serde_json::from_value(node).expect("a node");
+        let seen = see(&node, &update(1), &Directory::new(vec![host])).expect("a known host");
+        let message = seen.answer.expect("an answer").message;
+        assert!(message.ends_with("pods that cannot leave yet: default/a: budget b"), "{message}");
     }
 
     #[test]
