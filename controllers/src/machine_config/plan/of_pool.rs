@@ -108,7 +108,11 @@ pub fn of_pool(facts: &Facts<'_>, from: Option<&Rendered>, to: &Rendered) -> Poo
         behind.iter().map(|node| (node.name.as_str(), (facts.leaving)(&node.name))).collect();
     let lasts = |node: &PoolNode| {
         let grace = leaving.get(node.name.as_str()).map_or(0, |leaving| leaving.grace);
-        HEARD + seconds(&steps[&node.current.as_deref()].action, grace)
+        let has = node.current.as_deref();
+        // One that is on its way to yet another config will have that when its turn comes.
+        let action =
+            steps.get(&has).map_or_else(|| step(has, to, facts.known).action, |step| step.action.clone());
+        HEARD + seconds(&action, grace)
     };
     let (told, end) = order(&to.name, facts.nodes, facts.pool.pace(facts.nodes.len()), &lasts);
     let refused =

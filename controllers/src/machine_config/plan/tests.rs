@@ -76,6 +76,20 @@ fn the_chrony_case_restarts_chrony_on_one_worker_after_the_other_and_hides_conte
 }
 
 #[test]
+fn a_node_that_is_on_its_way_to_another_config_gets_this_one_afterwards() {
+    let mut view = view(&["worker-1", "worker-2"]);
+    let asked = ("machineconfiguration.openshift.io/desiredConfig", "rendered-worker-of-before");
+    let working = ("machineconfiguration.openshift.io/state", "Working");
+    for (name, value) in [asked, working] {
+        let annotations = view.nodes[3].metadata.annotations.get_or_insert_default();
+        annotations.insert(name.to_owned(), value.to_owned());
+    }
+    let pool = only(plan(&view, &apply(&[chrony().to_object()])).expect("a plan"));
+    let begins: Vec<Option<u64>> = pool.nodes.iter().map(|node| node.begins).collect();
+    assert!(begins[0] > Some(0) && begins[1] > Some(0), "its change ends first: {pool}");
+}
+
+#[test]
 fn what_is_there_already_is_nothing_to_do_and_deleting_it_is_planned() {
     let mut view = view(&["worker-1"]);
     let motd = config("99-motd", "worker", file("/etc/motd"));
