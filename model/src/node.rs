@@ -17,10 +17,12 @@ pub const KUBELET_CONFIG: &str = "/etc/kubernetes/kubelet.yaml";
 pub const KUBELET_ENVIRONMENT: &str = "/etc/ashlar/kubelet.env";
 /// Names the rendered config that the node was given at its first boot.
 pub const RENDERED_NAME: &str = "/etc/ashlar/machine-config";
+/// Programs that find a node healthy or not: machine configs put them here.
+pub const HEALTH_CHECKS: &str = "/etc/ashlar/health.d";
 /// Units that make a machine a node.
 pub const BASE_UNITS: &[&str] = &["containerd.service", "ashlar-images.service", "kubelet.service"];
 /// Who a host is, its keys, and the control plane's files and state: no machine config may write these, nor anything
-/// below them.
+/// below them but [`HEALTH_CHECKS`].
 pub const IDENTITY: &[&str] = &[
     "/etc/hostname",
     "/etc/hosts",

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use ashlar_host::cmd::Cmd;
 use ashlar_model::boot_counter::{ENVIRONMENT_FILE, Environment, MENU_FILE, Menu};
+use ashlar_model::node::HEALTH_CHECKS;
 
 use super::{checks, probe};
 use crate::durable;
@@ -111,7 +112,7 @@ async fn unhealthy() -> Option<String> {
     if !probe::kubelet_healthy().await {
         return Some("the kubelet is not healthy".to_owned());
     }
-    checks::failed(Path::new(checks::FOLDER)).await
+    checks::failed(Path::new(HEALTH_CHECKS)).await
 }
 
 /// Whether the kernel was started by the menu's first entry: both name the same deployment.

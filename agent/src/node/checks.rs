@@ -6,12 +6,10 @@ use std::time::Duration;
 
 use ashlar_host::cmd::Cmd;
 
-/// Machine configs put them here. They are run in the order of their names, before a changed config is kept and before a
-/// new system is found good.
-pub const FOLDER: &str = "/etc/ashlar/health.d";
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// What the first check that fails said: one that ends with another status than 0, or not within 30 s.
+/// What the first check that fails said: one that ends with another status than 0, or not within 30 s. They are run in the
+/// order of their names, before a changed config is kept and before a new system is found good.
 pub async fn failed(folder: &Path) -> Option<String> {
     for check in programs(folder) {
         if let Err(error) = Cmd::new(&check).timeout(LIMIT).run().await {

@@ -3,7 +3,7 @@
 
 use ashlar_ignition::Config;
 use ashlar_model::config::Problem;
-use ashlar_model::node::{BASE_UNITS, IDENTITY};
+use ashlar_model::node::{BASE_UNITS, HEALTH_CHECKS, IDENTITY};
 
 /// Filesystems that the installer makes.
 const OWN_FILESYSTEMS: &[&str] = &["/", "/boot", "/etc", "/sysroot", "/usr", "/var"];
@@ -36,6 +36,9 @@ fn references(config: &Config, problems: &mut Vec<Problem>) {
 fn paths(config: &Config, problems: &mut Vec<Problem>) {
     let Some(storage) = &config.storage else { return };
     let mut check = |list: &str, index: usize, path: &str, hides: bool| {
+        if path != HEALTH_CHECKS && is_below(path, HEALTH_CHECKS) {
+            return;
+        }
         let owner = IDENTITY.iter().find(|own| is_below(path, own) || (hides && is_below(own, path)));
         if let Some(owner) = owner {
             let rule =

@@ -115,6 +115,9 @@ fn who_a_host_is_cannot_be_written_or_hidden() {
     {
         refused(file(path), "spec.config.storage.files.0.path");
     }
+    let check = worker("99-a", file("/etc/ashlar/health.d/10-uplink"));
+    judge(&check).expect("checks of the cluster's own have their place there");
+    refused(file("/etc/ashlar/health.d"), "spec.config.storage.files.0.path");
     refused(
         json!({"storage": {"links": [{"path": "/etc/ashlar", "target": "/tmp"}]}}),
         "spec.config.storage.links.0.path",

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use ashlar_host::systemd;
 use ashlar_ignition::running::{Change, Kind};
+use ashlar_model::node::HEALTH_CHECKS;
 
 use crate::node::{checks, probe};
 
@@ -24,7 +25,7 @@ pub async fn unhealthy(units: &[String], steps: &[Change]) -> Option<String> {
     if !kubelet_is_healthy().await {
         return Some("the kubelet was not healthy".to_owned());
     }
-    checks::failed(Path::new(checks::FOLDER)).await
+    checks::failed(Path::new(HEALTH_CHECKS)).await
 }
 
 fn missing_argument(steps: &[Change]) -> Option<String> {
