@@ -5,6 +5,9 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use anyhow::Context;
+use serde::de::DeserializeOwned;
+
 #[derive(Debug, thiserror::Error)]
 #[error("writing {path}")]
 pub struct Error {
@@ -25,6 +28,18 @@ pub fn write_if_changed(path: &Path, contents: &[u8], mode: u32) -> Result<bool,
     }
     write(path, contents, mode)?;
     Ok(true)
+}
+
+/// What `write` wrote as JSON; none when nothing was.
+pub fn read_json<T: DeserializeOwned>(path: &Path) -> anyhow::Result<Option<T>> {
+    match std::fs::read(path) {
+        Ok(text) => {
+            let value = serde_json::from_slice(&text);
+            value.map(Some).with_context(|| format!("understanding {}", path.display()))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("reading {}", path.display())),
+    }
 }
 
 fn replace(path: &Path, contents: &[u8], mode: u32) -> io::Result<()> {

@@ -1,6 +1,5 @@
 //! Brings the release's container images into containerd, so that no node needs a registry to come up.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -31,17 +30,6 @@ pub fn list_in(folder: &Path) -> anyhow::Result<Vec<Image>> {
     serde_json::from_slice(&text).with_context(|| format!("reading the JSON of {}", path.display()))
 }
 
-/// `registry.ashlar.local/etcd:3.6.14` is `etcd`.
-pub fn short_name(reference: &str) -> &str {
-    let last = reference.rsplit('/').next().unwrap_or(reference);
-    last.split([':', '@']).next().unwrap_or(last)
-}
-
-/// Full references by short name.
-pub fn references(images: Vec<Image>) -> BTreeMap<String, String> {
-    images.into_iter().map(|image| (short_name(&image.name).to_owned(), image.name)).collect()
-}
-
 pub async fn import() -> anyhow::Result<()> {
     import_from(Path::new(IMAGES_DIRECTORY)).await
 }
@@ -52,7 +40,7 @@ pub async fn import_from(folder: &Path) -> anyhow::Result<()> {
     let listed =
         Cmd::new("ctr").args(["-n", "k8s.io", "images", "list"]).run().await.context("listing images")?;
     let missing = ordered(list_in(folder)?).into_iter().filter(|image| !is_there(image, &listed.stdout));
-    let (first, rest): (Vec<_>, Vec<_>) = missing.partition(|image| FIRST.contains(&short_name(&image.name)));
+    let (first, rest): (Vec<_>, Vec<_>) = missing.partition(|image| FIRST.contains(&image.short_name()));
     let folder: Arc<Path> = folder.into();
     for image in first {
         import_one(folder.clone(), image).await?;
@@ -65,7 +53,7 @@ pub async fn import_from(folder: &Path) -> anyhow::Result<()> {
 /// `FIRST` in its order, then the others in theirs.
 fn ordered(mut images: Vec<Image>) -> Vec<Image> {
     images.sort_by_key(|image| {
-        FIRST.iter().position(|first| *first == short_name(&image.name)).unwrap_or(FIRST.len())
+        FIRST.iter().position(|first| *first == image.short_name()).unwrap_or(FIRST.len())
     });
     images
 }
@@ -122,7 +110,7 @@ mod tests {
     #[test]
     fn what_a_control_plane_needs_comes_first() {
         let images = ["coredns", "kube-apiserver", "etcd", "flannel", "pause"].map(image).to_vec();
-        let names: Vec<_> = ordered(images).iter().map(|image| short_name(&image.name).to_owned()).collect();
+        let names: Vec<_> = ordered(images).iter().map(|image| image.short_name().to_owned()).collect();
         assert_eq!(names, ["pause", "etcd", "kube-apiserver", "coredns", "flannel"]);
     }
 

@@ -12,7 +12,7 @@ use ashlar_model::control_plane::{
 };
 use ashlar_model::keys::{ClusterKeys, KeyPair};
 use ashlar_model::node::{KUBELET_CONFIG, KUBELET_ENVIRONMENT, kubelet_config};
-use ashlar_model::release::Image;
+use ashlar_model::release::{Image, references};
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::os::unix::fs::PermissionsExt;
@@ -59,18 +59,13 @@ impl Images {
         let text = std::fs::read_to_string(IMAGES).with_context(|| format!("reading {IMAGES}"))?;
         let images: Vec<Image> =
             serde_json::from_str(&text).with_context(|| format!("understanding {IMAGES}"))?;
-        Ok(Self(images.into_iter().map(|image| (short_name(&image.name), image.name)).collect()))
+        Ok(Self(references(&images)))
     }
 
     /// The full reference of an image of this release.
     pub fn reference(&self, name: &str) -> String {
         self.0.get(name).cloned().unwrap_or_else(|| format!("registry.ashlar.local/{name}:missing"))
     }
-}
-
-fn short_name(reference: &str) -> String {
-    let name = reference.rsplit('/').next().unwrap_or(reference);
-    name.split(':').next().unwrap_or(name).to_owned()
 }
 
 /// Writes authorities, leaves, kubeconfigs and the kubelet's configuration.

@@ -26,3 +26,8 @@ pub fn definitions()
     definitions.extend(machine_config::objects::definitions());
     definitions
 }
+
+/// RFC 3339, in whole seconds.
+pub(crate) fn now() -> String {
+    k8s_openapi::jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}

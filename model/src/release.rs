@@ -27,6 +27,21 @@ pub struct Image {
     pub digest: String,
 }
 
+impl Image {
+    /// `registry.ashlar.local/etcd:3.6.14` is `etcd`.
+    #[must_use]
+    pub fn short_name(&self) -> &str {
+        let last = self.name.rsplit('/').next().unwrap_or(&self.name);
+        last.split([':', '@']).next().unwrap_or(last)
+    }
+}
+
+/// Full references by short name.
+#[must_use]
+pub fn references(images: &[Image]) -> BTreeMap<String, String> {
+    images.iter().map(|image| (image.short_name().to_owned(), image.name.clone())).collect()
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct File {
     pub sha256: String,

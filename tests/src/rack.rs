@@ -146,6 +146,18 @@ impl Rack {
         Ok(ready.filter_map(|node| node["metadata"]["name"].as_str()).map(ToOwned::to_owned).collect())
     }
 
+    /// How many nodes take no pods now: they are emptied, restart, or are not Ready.
+    pub fn away(&self) -> anyhow::Result<usize> {
+        let nodes = self.kubectl_json(&["get", "nodes", "--output", "json", "--request-timeout=5s"])?;
+        let items = nodes["items"].as_array().context("a list of nodes")?;
+        let takes_pods = |node: &&serde_json::Value| {
+            let mut conditions = node["status"]["conditions"].as_array().into_iter().flatten();
+            node["spec"]["unschedulable"] != true
+                && conditions.any(|one| one["type"] == "Ready" && one["status"] == "True")
+        };
+        Ok(items.len() - items.iter().filter(takes_pods).count())
+    }
+
     pub fn expect_ready(&self, wanted: &[&str]) -> anyhow::Result<()> {
         let mut ready = self.ready_nodes()?;
         ready.sort();

@@ -50,7 +50,7 @@ pub fn under(root: &Path, path: &str) -> PathBuf {
 impl Node {
     pub fn new(root: &Path, file: NodeFile, keys: Option<ClusterKeys>) -> anyhow::Result<Self> {
         let images = if keys.is_some() { images::list()? } else { Vec::new() };
-        Ok(Self { root: root.to_owned(), file, keys, images: images::references(images) })
+        Ok(Self { root: root.to_owned(), file, keys, images: ashlar_model::release::references(&images) })
     }
 
     pub fn file(&self) -> &NodeFile {

@@ -12,7 +12,7 @@ use super::objects::{Condition, Configuration, MachineConfigPool, PlannedNode, P
 use super::rollout::{self, Next};
 use super::{NotRendered, Pool, PoolNode, Pools, Rendered, membership, plan, pool_of};
 use crate::directory::Directory;
-use crate::drain;
+use crate::{drain, now};
 
 /// Tells nodes what they shall have, when `acting`, and writes the status of every pool that has changed.
 pub async fn go_on(
@@ -146,7 +146,7 @@ pub async fn control_plane_is_well(client: &Client) -> Result<bool, kube::Error>
     Ok(!pods.items.is_empty() && pods.items.iter().all(is_ready))
 }
 
-pub(crate) fn is_ready(pod: &Pod) -> bool {
+pub fn is_ready(pod: &Pod) -> bool {
     let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
     conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }
@@ -158,10 +158,6 @@ struct Said<'a> {
     blocked: &'a [&'a str],
     /// Nodes that are in another pool as well.
     conflicts: Vec<String>,
-}
-
-fn now() -> String {
-    k8s_openapi::jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
 fn status(

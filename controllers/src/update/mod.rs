@@ -11,5 +11,5 @@ mod store;
 
 pub use files::{Releases, router};
 pub use objects::{ClusterUpdate, NAME};
-pub use run::{Updater, go_on, is_active};
+pub use run::{Updater, go_on};
 pub use store::Store;

@@ -13,7 +13,7 @@ use crate::machine_config::objects::Condition;
 pub const NAME: &str = "cluster";
 
 /// Which release the cluster shall have, and how far the update is. Written by `ashlar update`.
-#[derive(CustomResource, Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(CustomResource, Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[kube(
     group = "ashlar.dev",
     version = "v1alpha1",
@@ -87,6 +87,36 @@ pub struct NodeProgress {
     pub message: String,
     /// Since when (RFC 3339).
     pub since: String,
+}
+
+impl ClusterUpdate {
+    /// The status is of what the object says now.
+    #[must_use]
+    pub fn is_seen(&self) -> bool {
+        let seen = self.status.as_ref().map(|status| status.observed_generation);
+        seen.is_some() && seen == self.metadata.generation
+    }
+
+    /// A condition that is true, whatever it was of.
+    #[must_use]
+    pub fn condition(&self, kind: &str) -> Option<&Condition> {
+        let all = self.status.iter().flat_map(|status| &status.conditions);
+        all.into_iter().find(|one| one.kind == kind && one.status == "True")
+    }
+
+    /// A condition is true of what the object says now.
+    #[must_use]
+    pub fn is(&self, kind: &str) -> bool {
+        self.is_seen() && self.condition(kind).is_some()
+    }
+
+    /// It is neither finished nor stopped.
+    #[must_use]
+    pub fn is_active(&self) -> bool {
+        let working =
+            || self.status.iter().flat_map(|status| &status.nodes).any(|node| node.outcome == "working");
+        !self.is("Finished") && (!self.is("Stopped") || working())
+    }
 }
 
 /// As it stands in an object.

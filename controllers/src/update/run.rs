@@ -27,6 +27,7 @@ use crate::drain;
 use crate::machine_config::objects::{Condition, MachineConfigPool};
 use crate::machine_config::{at_once, control_plane_is_well};
 use crate::nodes::is_ready;
+use crate::now;
 
 const ZONE: &str = "topology.kubernetes.io/zone";
 
@@ -58,31 +59,15 @@ pub async fn go_on(updater: &Updater, client: &Client, nodes: &[Node], acting: b
         update.as_ref().map(|update| (update.spec.commit.clone(), update.spec.upload_key_sha256.clone()));
     *updater.releases.allowed.write().unwrap_or_else(PoisonError::into_inner) = allowed;
     let Some(update) = update else { return Ok(false) };
-    let active = is_active(&update);
+    let active = update.is_active();
     if active {
         keep_files(updater, client, nodes, &update).await?;
     }
     // Hosts that are not read yet are not hosts that are not there.
-    if acting && (active || !is_seen(&update)) && !updater.releases.directory.all().is_empty() {
+    if acting && (active || !update.is_seen()) && !updater.releases.directory.all().is_empty() {
         act(updater, client, &api, nodes, &update).await?;
     }
     Ok(active)
-}
-
-/// It is neither finished nor stopped.
-#[must_use]
-pub fn is_active(update: &ClusterUpdate) -> bool {
-    let Some(status) = update.status.as_ref().filter(|_| is_seen(update)) else { return true };
-    let is = |kind: &str| status.conditions.iter().any(|one| one.kind == kind && one.status == "True");
-    !is("Finished") && (!is("Stopped") || status.nodes.iter().any(|node| node.outcome == "working"))
-}
-
-/// The status is of what the object says now.
-fn is_seen(update: &ClusterUpdate) -> bool {
-    update
-        .status
-        .as_ref()
-        .is_some_and(|status| Some(status.observed_generation) == update.metadata.generation)
 }
 
 /// Brings the release to this master from another one, and says on the own node that it is here.
@@ -276,10 +261,6 @@ async fn write(
     Ok(())
 }
 
-fn now() -> String {
-    k8s_openapi::jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
-}
-
 fn status(
     update: &ClusterUpdate,
     seen: &[NodeSeen],
@@ -429,17 +410,17 @@ mod tests {
         let say = |object: &ClusterUpdate, decision: &Decision, now: &str| {
             status(object, &[], &BTreeMap::new(), decision, &object.status.clone().unwrap_or_default(), now)
         };
-        assert!(is_active(&object), "nobody has looked at it yet");
+        assert!(object.is_active(), "nobody has looked at it yet");
         object.status = Some(say(&object, &decision(Phase::Fetch, None), "t1"));
         let later = say(&object, &decision(Phase::Fetch, None), "t2");
         assert_eq!(Some(&later), object.status.as_ref());
         object.status = Some(say(&object, &decision(Phase::Masters, Some("m1: because")), "t3"));
         let status = object.status.as_ref().expect("set");
         assert_eq!((status.phase_since.as_str(), status.phases.len()), ("t3", 2));
-        assert!(!is_active(&object));
+        assert!(!object.is_active());
         object.metadata.generation = Some(2);
-        assert!(is_active(&object), "the administrator wants something else");
+        assert!(object.is_active(), "the administrator wants something else");
         object.status = Some(say(&object, &decision(Phase::Finished, None), "t4"));
-        assert!(!is_active(&object));
+        assert!(!object.is_active());
     }
 }

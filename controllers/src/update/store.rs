@@ -79,8 +79,8 @@ impl Store {
         Ok(Incoming { new, hash: Sha256::new(), place, expected: sha256.to_owned() })
     }
 
-    /// Says that a release is here, when all its files are; otherwise what is missing. Files of releases that are not
-    /// `keep` and not this one are removed.
+    /// Says that a release is here, when all its files are; otherwise what is missing. Files of other releases
+    /// are removed.
     ///
     /// # Errors
     /// A file cannot be read, written or removed.

@@ -5,12 +5,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use ashlar_model::machine_config::{Applied, CURRENT_FILE};
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::below;
 use super::history::History;
-use crate::durable;
+use crate::durable::{self, read_json};
 
 const FOLDER: &str = "/var/lib/ashlar/machine-config";
 const MODE: u32 = 0o600;
@@ -74,7 +73,7 @@ impl Store {
     }
 
     pub fn current(&self) -> anyhow::Result<Option<Applied>> {
-        read(&self.current)
+        read_json(&self.current)
     }
 
     pub fn become_current(&self, config: &Applied) -> anyhow::Result<()> {
@@ -82,7 +81,7 @@ impl Store {
     }
 
     pub fn journal(&self) -> anyhow::Result<Option<Journal>> {
-        read(&self.folder.join("journal.json"))
+        read_json(&self.folder.join("journal.json"))
     }
 
     pub fn note(&self, journal: &Journal) -> anyhow::Result<()> {
@@ -102,13 +101,13 @@ impl Store {
 
     /// A config of the journal's.
     pub fn config(&self, name: &str) -> anyhow::Result<Applied> {
-        let known = [self.current()?, read(&self.folder.join("next.json"))?];
+        let known = [self.current()?, read_json(&self.folder.join("next.json"))?];
         let found = known.into_iter().flatten().find(|config: &Applied| config.name == name);
         found.with_context(|| format!("{name} is not kept in {}", self.folder.display()))
     }
 
     pub fn failure(&self) -> anyhow::Result<Option<Failure>> {
-        read(&self.folder.join("failure.json"))
+        read_json(&self.folder.join("failure.json"))
     }
 
     pub fn fail(&self, name: &str, reason: &str) -> anyhow::Result<()> {
@@ -123,17 +122,6 @@ impl Store {
 
 pub fn boot_id() -> anyhow::Result<String> {
     Ok(std::fs::read_to_string(BOOT).with_context(|| format!("reading {BOOT}"))?.trim().to_owned())
-}
-
-fn read<T: DeserializeOwned>(path: &Path) -> anyhow::Result<Option<T>> {
-    match std::fs::read(path) {
-        Ok(text) => {
-            let value = serde_json::from_slice(&text);
-            value.map(Some).with_context(|| format!("understanding {}", path.display()))
-        }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error).with_context(|| format!("reading {}", path.display())),
-    }
 }
 
 fn write(path: &Path, value: &impl Serialize) -> anyhow::Result<()> {

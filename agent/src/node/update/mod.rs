@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use ashlar_host::cmd::Cmd;
 use ashlar_model::node::NodeFile;
+use ashlar_model::release::references;
 use ashlar_model::update::{ANSWER, Answer, CONTROL_PLANE_FILE, ControlPlane, Outcome, Step, WISH, Wish};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
@@ -133,8 +134,8 @@ impl Updater {
             Some(before) => before.clone(),
             None => have.clone(),
         };
-        let running = images::references(images::list()?);
-        let wanted = images::references(images::list_in(Path::new(FETCHED_IMAGES))?);
+        let running = references(&images::list()?);
+        let wanted = references(&images::list_in(Path::new(FETCHED_IMAGES))?);
         let new = before.with(&changing(wish.step, &before, &running, &wanted), &wanted, FIRST_REVISION);
         if new == before {
             return Ok(Progress::Done("has them already".into()));

@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
 use ashlar_model::update::{Answer, ControlPlane, Wish};
 use serde::{Deserialize, Serialize};
 
@@ -37,13 +36,7 @@ impl Store {
     }
 
     pub fn read(&self) -> anyhow::Result<Option<State>> {
-        match std::fs::read(&self.0) {
-            Ok(text) => serde_json::from_slice(&text)
-                .map(Some)
-                .with_context(|| format!("understanding {}", self.0.display())),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error).with_context(|| format!("reading {}", self.0.display())),
-        }
+        durable::read_json(&self.0)
     }
 
     pub fn write(&self, state: &State) -> anyhow::Result<()> {

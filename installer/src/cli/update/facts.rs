@@ -1,16 +1,19 @@
 //! What a plan is made from, as the cluster's API says it now.
 
+use ashlar_controllers::machine_config::objects::MachineConfigPool;
+use ashlar_controllers::machine_config::pool;
+use ashlar_controllers::nodes;
+use ashlar_controllers::update::ClusterUpdate;
 use ashlar_model::update::Version;
 use axum::http::Request;
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::api::{Api, ApiResource, DynamicObject, ListParams};
-use kube::core::GroupVersionKind;
+use kube::api::{Api, ListParams};
 use kube::{Client, ResourceExt};
 
-use super::object::{self, Update};
+use super::object;
 use crate::failure::{Fails, Failure};
 
 const CONTROL_PLANE: &str = "node-role.kubernetes.io/control-plane";
@@ -31,7 +34,7 @@ pub struct Facts {
     pub definitions: Vec<String>,
     /// `resource.version.group`, and the release that removes it.
     pub deprecated: Vec<(String, String)>,
-    pub update: Option<Update>,
+    pub update: Option<ClusterUpdate>,
 }
 
 #[derive(Debug, Clone)]
@@ -51,8 +54,8 @@ pub async fn collect(client: &Client) -> Result<Facts, Failure> {
     let version =
         client.apiserver_version().await.failing(|| "asking the API server for its version".into())?;
     let every = ListParams::default();
-    let nodes: Api<Node> = Api::all(client.clone());
-    let nodes = nodes.list(&every).await.failing(|| "listing the nodes".into())?.items;
+    let all: Api<Node> = Api::all(client.clone());
+    let all = all.list(&every).await.failing(|| "listing the nodes".into())?.items;
     let pods: Api<Pod> = Api::namespaced(client.clone(), "kube-system");
     let pods = pods.list(&every.clone().labels("tier=control-plane")).await;
     let pods = pods.failing(|| "listing the pods of the control plane".into())?.items;
@@ -60,26 +63,21 @@ pub async fn collect(client: &Client) -> Result<Facts, Failure> {
     let budgets = budgets.list(&every).await.failing(|| "listing the budgets of pods".into())?.items;
     let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
     let definitions = definitions.list_metadata(&every).await.failing(|| "listing the definitions".into())?;
-    let facts = futures::stream::iter(nodes).map(|node| node_fact(client, node)).buffered(8);
+    let facts = futures::stream::iter(all).map(|node| node_fact(client, node)).buffered(8);
     Ok(Facts {
         kubernetes: version.git_version.parse().ok(),
         nodes: facts.collect().await,
         pools: pools(client).await?,
         etcd: pods
             .iter()
-            .filter(|pod| pod.labels().get("component").is_some_and(|of| of == "etcd") && ready(pod))
+            .filter(|pod| pod.labels().get("component").is_some_and(|of| of == "etcd") && pool::is_ready(pod))
             .count(),
-        unready: pods.iter().filter(|pod| !ready(pod)).map(ResourceExt::name_any).collect(),
+        unready: pods.iter().filter(|pod| !pool::is_ready(pod)).map(ResourceExt::name_any).collect(),
         budgets: budgets.iter().filter(|budget| holds(budget)).map(full_name).collect(),
         definitions: definitions.items.iter().map(ResourceExt::name_any).collect(),
         deprecated: deprecated(&text(client, "/metrics").await.unwrap_or_default()),
         update: object::read(client).await?,
     })
-}
-
-fn ready(pod: &Pod) -> bool {
-    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
-    conditions.iter().any(|one| one.type_ == "Ready" && one.status == "True")
 }
 
 fn holds(budget: &PodDisruptionBudget) -> bool {
@@ -96,10 +94,9 @@ async fn node_fact(client: &Client, node: Node) -> NodeFact {
     let stats: serde_json::Value =
         stats.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
     let status = node.status.clone().unwrap_or_default();
-    let conditions = status.conditions.unwrap_or_default();
     NodeFact {
         master: node.labels().contains_key(CONTROL_PLANE),
-        ready: conditions.iter().any(|one| one.type_ == "Ready" && one.status == "True"),
+        ready: nodes::is_ready(&node),
         schedulable: node.spec.as_ref().and_then(|spec| spec.unschedulable) != Some(true),
         kubelet: status.node_info.and_then(|info| info.kubelet_version.parse().ok()),
         free: stats["node"]["fs"]["availableBytes"].as_u64(),
@@ -113,20 +110,18 @@ async fn text(client: &Client, path: &str) -> Option<String> {
 }
 
 async fn pools(client: &Client) -> Result<Vec<(String, Option<String>)>, Failure> {
-    let kind = GroupVersionKind::gvk("machineconfiguration.openshift.io", "v1", "MachineConfigPool");
-    let api: Api<DynamicObject> = Api::all_with(client.clone(), &ApiResource::from_gvk(&kind));
+    let api: Api<MachineConfigPool> = Api::all(client.clone());
     let all = api.list(&ListParams::default()).await.failing(|| "listing the pools".into())?;
-    Ok(all.items.iter().map(|pool| (pool.name_any(), why_not(&pool.data))).collect())
+    Ok(all.items.iter().map(|pool| (pool.name_any(), why_not(pool))).collect())
 }
 
-fn why_not(pool: &serde_json::Value) -> Option<String> {
-    if pool["spec"]["paused"] == true {
+fn why_not(pool: &MachineConfigPool) -> Option<String> {
+    if pool.spec.paused == Some(true) {
         return Some("it is paused (spec.paused)".into());
     }
-    let conditions = pool["status"]["conditions"].as_array().map_or(&[][..], Vec::as_slice);
-    let updated = conditions.iter().find(|one| one["type"] == "Updated")?;
-    let message = updated["message"].as_str().unwrap_or_default();
-    (updated["status"] != "True").then(|| format!("not all its nodes have their machine config: {message}"))
+    let updated = pool.status.as_ref()?.conditions.iter().find(|one| one.kind == "Updated")?;
+    let message = &updated.message;
+    (updated.status != "True").then(|| format!("not all its nodes have their machine config: {message}"))
 }
 
 /// From the API server's metrics: `apiserver_requested_deprecated_apis{…} 1`.
@@ -149,6 +144,8 @@ fn deprecated(metrics: &str) -> Vec<(String, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ashlar_controllers::machine_config::objects;
+    use ashlar_model::bootstrap_api::Role;
 
     #[test]
     fn removed_apis_in_use_are_read_from_the_metrics() {
@@ -162,9 +159,14 @@ mod tests {
 
     #[test]
     fn a_pool_that_is_paused_or_behind_says_why() {
-        let pool = |paused: bool, updated: &str| {
-            serde_json::json!({"spec": {"paused": paused}, "status": {"conditions": [
-                {"type": "Updated", "status": updated, "message": "worker-1 next"}]}})
+        let pool = |paused: bool, updated: &str| -> MachineConfigPool {
+            let mut pool = objects::pool(Role::Worker);
+            pool.spec.paused = Some(paused);
+            let condition = serde_json::json!({"type": "Updated", "status": updated, "reason": "",
+                "message": "worker-1 next", "lastTransitionTime": ""});
+            let conditions = vec![serde_json::from_value(condition).expect("a condition")];
+            pool.status = Some(objects::PoolStatus { conditions, ..objects::PoolStatus::default() });
+            pool
         };
         assert_eq!(why_not(&pool(false, "True")), None);
         assert!(why_not(&pool(true, "True")).expect("paused").contains("spec.paused"));

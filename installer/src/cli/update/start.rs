@@ -3,13 +3,16 @@
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use ashlar_model::release::Release;
+use ashlar_controllers::host_object::Host;
+use ashlar_controllers::update::ClusterUpdate;
+use ashlar_controllers::update::objects::ClusterUpdateSpec;
+use ashlar_model::bootstrap_api::Role;
+use ashlar_model::release::{Release, references};
 use indicatif::{ProgressBar, ProgressStyle};
-use kube::api::{Api, ApiResource, DynamicObject, ListParams};
-use kube::core::GroupVersionKind;
+use kube::api::{Api, ListParams};
 use kube::{Client, ResourceExt};
 
-use super::object::{self, Spec, Update};
+use super::object;
 use super::upload::{Upload, index};
 use super::{Start, checks, facts, view};
 use crate::cli::{Output, print_json};
@@ -38,8 +41,8 @@ pub async fn run(start: &Start, output: Output) -> Result<ExitCode, Failure> {
     let index = index(&plan.release)?;
     let identity = ashlar_pki::self_signed("ashlar update", &[], &[]).failing(|| "making a key".into())?;
     let key = ashlar_pki::key_sha256(&identity.certificate_pem).failing(|| "making a key".into())?;
-    object::write(&client, &spec(&release, facts.update.as_ref(), key)).await?;
-    let authority = seen(&client).await?.status.authority;
+    object::write(&client, spec(&release, facts.update.as_ref(), key)).await?;
+    let authority = authority(&client).await?;
     let masters = masters(&client).await?;
     let upload = Upload {
         release: &plan.release,
@@ -60,36 +63,32 @@ pub async fn run(start: &Start, output: Output) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn spec(release: &Release, before: Option<&Update>, key: String) -> Spec {
+fn spec(release: &Release, before: Option<&ClusterUpdate>, key: String) -> ClusterUpdateSpec {
     let same = before.filter(|update| update.spec.commit == release.ostree_commit);
     let attempt = match same {
         Some(update) if update.condition("Stopped").is_some() => update.spec.attempt + 1,
         Some(update) => update.spec.attempt,
         None => 1,
     };
-    let short = |name: &str| {
-        let last = name.rsplit('/').next().unwrap_or(name);
-        last.split([':', '@']).next().unwrap_or(last).to_owned()
-    };
-    Spec {
+    ClusterUpdateSpec {
         version: release.version.clone(),
         kubernetes_version: release.kubernetes_version.clone(),
         commit: release.ostree_commit.clone(),
-        images: release.images.iter().map(|image| (short(&image.name), image.name.clone())).collect(),
+        images: references(&release.images),
         upload_key_sha256: key,
         attempt,
         stop: false,
     }
 }
 
-/// The update, when the controllers have seen it.
-async fn seen(client: &Client) -> Result<Update, Failure> {
+/// Whom the masters' servers are signed by, as soon as the controllers have seen the update and say so.
+async fn authority(client: &Client) -> Result<String, Failure> {
     let began = Instant::now();
     while began.elapsed() < SEEN {
-        let update = object::read(client).await.ok().flatten();
-        if let Some(update) = update.filter(|update| update.is_seen() && !update.status.authority.is_empty())
-        {
-            return Ok(update);
+        let update = object::read(client).await.ok().flatten().filter(ClusterUpdate::is_seen);
+        let authority = update.and_then(|update| update.status).map(|status| status.authority);
+        if let Some(authority) = authority.filter(|authority| !authority.is_empty()) {
+            return Ok(authority);
         }
         tokio::time::sleep(POLL).await;
     }
@@ -99,14 +98,10 @@ async fn seen(client: &Client) -> Result<Update, Failure> {
 
 /// Name and address of each.
 async fn masters(client: &Client) -> Result<Vec<(String, String)>, Failure> {
-    let kind = GroupVersionKind::gvk("ashlar.dev", "v1alpha1", "Host");
-    let api: Api<DynamicObject> = Api::all_with(client.clone(), &ApiResource::from_gvk(&kind));
+    let api: Api<Host> = Api::all(client.clone());
     let hosts = api.list(&ListParams::default()).await.failing(|| "listing the hosts".into())?;
-    let master = |host: &DynamicObject| {
-        let address = host.data["spec"]["address"].as_str()?;
-        (host.data["spec"]["role"] == "master").then(|| (host.name_any(), address.to_owned()))
-    };
-    Ok(hosts.items.iter().filter_map(master).collect())
+    let masters = hosts.items.iter().filter(|host| host.spec.role == Role::Master.as_str());
+    Ok(masters.filter_map(|host| Some((host.name_any(), host.spec.address?.to_string()))).collect())
 }
 
 async fn bring(upload: &Upload<'_>, masters: &[(String, String)]) -> Result<String, Failure> {
@@ -164,6 +159,7 @@ async fn wait(client: &Client, release: &Release, output: Output) -> Result<Exit
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ashlar_controllers::update::objects::UpdateStatus;
     use ashlar_model::release::Image;
 
     fn release() -> Release {
@@ -190,14 +186,12 @@ mod tests {
             (first.attempt, first.images["kube-proxy"].as_str()),
             (1, "registry.ashlar.local/kube-proxy:1.36.4")
         );
-        let mut update = Update::default();
-        update.spec = first;
+        let mut update = ClusterUpdate::new("cluster", first);
         assert_eq!(spec(&release(), Some(&update), "k".into()).attempt, 1);
-        update.status.conditions.push(object::Condition {
-            kind: "Stopped".into(),
-            status: "True".into(),
-            ..object::Condition::default()
-        });
+        let stopped = serde_json::json!({"type": "Stopped", "status": "True", "reason": "", "message": "",
+            "lastTransitionTime": ""});
+        let conditions = vec![serde_json::from_value(stopped).expect("a condition")];
+        update.status = Some(UpdateStatus { conditions, ..UpdateStatus::default() });
         assert_eq!(spec(&release(), Some(&update), "k".into()).attempt, 2);
         update.spec.commit = "another".into();
         assert_eq!(spec(&release(), Some(&update), "k".into()).attempt, 1);

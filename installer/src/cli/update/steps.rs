@@ -6,8 +6,8 @@ use serde::Serialize;
 use super::facts::Facts;
 use crate::cli::table::table;
 
-/// Seconds that a step takes for one node, measured on container machines; hardware that counts its memory at every
-/// start takes longer to restart.
+/// Seconds that a step takes for one node: estimates, from the steps of installs of container machines. Hardware that
+/// counts its memory at every start takes longer to restart.
 const CONTENT: u32 = 90;
 const FETCH: u32 = 60;
 const API_SERVER: u32 = 40;

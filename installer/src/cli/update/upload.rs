@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use ashlar_controllers::config_server::PORT;
 use ashlar_image::{release as directory, repository, stage};
 use ashlar_model::keys::KeyPair;
 use ashlar_model::release::File;
@@ -14,7 +15,6 @@ use reqwest::{Client, Response};
 
 use crate::failure::{Fails, Failure};
 
-const PORT: u16 = 22623;
 const AT_ONCE: usize = 4;
 /// Of one file, over a slow line.
 const TIMEOUT: Duration = Duration::from_secs(600);

@@ -2,23 +2,26 @@
 
 use std::process::ExitCode;
 
+use ashlar_controllers::update::ClusterUpdate;
+use ashlar_controllers::update::objects::{NodeProgress, phase_name};
+use ashlar_model::update::Phase;
 use kube::Client;
 
-use super::object::{self, Update};
+use super::object;
 use crate::cli::table::table;
 use crate::cli::{Output, print_json};
 use crate::failure::Failure;
 
-/// Names of phases, and what is done in them.
-const PHASES: &[(&str, &str)] = &[
-    ("Content", "the release goes to the masters"),
-    ("Fetch", "nodes fetch system and images"),
-    ("ApiServers", "API servers"),
-    ("ControlPlane", "controller managers and schedulers"),
-    ("AddOns", "add-ons"),
-    ("Masters", "masters restart into the new system"),
-    ("Workers", "workers restart into the new system"),
-    ("Finished", "finished"),
+/// What is done in each phase.
+const PHASES: &[(Phase, &str)] = &[
+    (Phase::Content, "the release goes to the masters"),
+    (Phase::Fetch, "nodes fetch system and images"),
+    (Phase::ApiServers, "API servers"),
+    (Phase::ControlPlane, "controller managers and schedulers"),
+    (Phase::AddOns, "add-ons"),
+    (Phase::Masters, "masters restart into the new system"),
+    (Phase::Workers, "workers restart into the new system"),
+    (Phase::Finished, "finished"),
 ];
 
 pub async fn show(client: &Client, output: Output) -> Result<ExitCode, Failure> {
@@ -32,18 +35,19 @@ pub async fn show(client: &Client, output: Output) -> Result<ExitCode, Failure> 
 }
 
 /// What is being done, in one line.
-pub fn line(update: &Update) -> String {
-    let words = PHASES.iter().find(|(name, _)| *name == update.status.phase).map_or("", |(_, words)| words);
-    let waiting = &update.status.waiting;
+pub fn line(update: &ClusterUpdate) -> String {
+    let Some(status) = &update.status else { return String::new() };
+    let now = PHASES.iter().find(|(phase, _)| phase_name(*phase) == status.phase);
+    let (words, waiting) = (now.map_or("", |(_, words)| words), &status.waiting);
     if waiting.is_empty() { words.to_owned() } else { format!("{words}: {waiting}") }
 }
 
 /// What an update that stops leaves, and what of it does not go back.
-pub fn left(update: &Update) -> String {
+pub fn left(update: &ClusterUpdate) -> String {
     let api_servers = update
         .status
-        .nodes
         .iter()
+        .flat_map(|status| &status.nodes)
         .filter(|node| {
             matches!(node.step.as_str(), "control-plane" | "system")
                 || (node.step == "api-server" && node.outcome != "failed")
@@ -62,8 +66,8 @@ pub fn left(update: &Update) -> String {
     )
 }
 
-fn text(update: &Update, now: jiff::Timestamp) -> String {
-    let (spec, status) = (&update.spec, &update.status);
+fn text(update: &ClusterUpdate, now: jiff::Timestamp) -> String {
+    let (spec, status) = (&update.spec, update.status.clone().unwrap_or_default());
     let state = if let Some(stopped) = update.condition("Stopped") {
         format!("has stopped: {}", stopped.message)
     } else if update.condition("Finished").is_some() {
@@ -73,7 +77,7 @@ fn text(update: &Update, now: jiff::Timestamp) -> String {
     };
     let mut text = format!("update to {} (Kubernetes {}) {state}\n\n", spec.version, spec.kubernetes_version);
     text += &phases(update, now);
-    let row = |node: &object::Node| {
+    let row = |node: &NodeProgress| {
         let since = seconds(&node.since, now).map(|seconds| format!("{seconds} s")).unwrap_or_default();
         vec![
             node.name.clone(),
@@ -98,13 +102,14 @@ fn text(update: &Update, now: jiff::Timestamp) -> String {
     text
 }
 
-fn phases(update: &Update, now: jiff::Timestamp) -> String {
-    let began = |name: &str| update.status.phases.iter().find(|one| one.phase == name);
+fn phases(update: &ClusterUpdate, now: jiff::Timestamp) -> String {
+    let phases: Vec<_> = update.status.iter().flat_map(|status| &status.phases).collect();
+    let began = |phase: Phase| phases.iter().find(|one| one.phase == phase_name(phase));
     let mut text = String::new();
-    for (index, (name, words)) in PHASES.iter().enumerate().take(PHASES.len() - 1) {
-        let later = PHASES[index + 1..].iter().find_map(|(name, _)| began(name));
+    for (index, (phase, words)) in PHASES.iter().enumerate().take(PHASES.len() - 1) {
+        let later = PHASES[index + 1..].iter().find_map(|(phase, _)| began(*phase));
         let took = |from: &str, to: &str| Some(seconds(from, to.parse().ok()?)?.to_string());
-        let line = match (began(name), later) {
+        let line = match (began(*phase), later) {
             (Some(one), Some(next)) => {
                 format!("[x] {words} ({} s)", took(&one.began, &next.began).unwrap_or_default())
             }
@@ -128,19 +133,24 @@ fn seconds(since: &str, now: jiff::Timestamp) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::update::object::{Began, Condition, Node};
+    use ashlar_controllers::update::objects::{ClusterUpdateSpec, PhaseBegan, UpdateStatus};
 
-    fn update() -> Update {
-        let mut update = Update::default();
-        update.spec.version = "0.2.0".into();
-        update.spec.kubernetes_version = "1.36.4".into();
-        let began = |phase: &str, began: &str| Began { phase: phase.into(), began: began.into() };
-        update.status.phases =
-            vec![began("Content", "2026-01-01T00:00:00Z"), began("Fetch", "2026-01-01T00:01:30Z")];
-        update.status.waiting = "worker-1 fetches".into();
-        update.status.waiting_since = "2026-01-01T00:01:40Z".into();
-        update.status.nodes =
-            vec![Node { name: "master-1".into(), role: "master".into(), ..Node::default() }];
+    fn update() -> ClusterUpdate {
+        let spec = ClusterUpdateSpec {
+            version: "0.2.0".into(),
+            kubernetes_version: "1.36.4".into(),
+            ..ClusterUpdateSpec::default()
+        };
+        let mut update = ClusterUpdate::new("cluster", spec);
+        let began = |phase: &str, began: &str| PhaseBegan { phase: phase.into(), began: began.into() };
+        let node = NodeProgress { name: "master-1".into(), role: "master".into(), ..NodeProgress::default() };
+        update.status = Some(UpdateStatus {
+            phases: vec![began("Content", "2026-01-01T00:00:00Z"), began("Fetch", "2026-01-01T00:01:30Z")],
+            waiting: "worker-1 fetches".into(),
+            waiting_since: "2026-01-01T00:01:40Z".into(),
+            nodes: vec![node],
+            ..UpdateStatus::default()
+        });
         update
     }
 
@@ -163,14 +173,12 @@ mod tests {
     fn a_stop_says_what_is_not_taken_back() {
         let mut update = update();
         assert_eq!(left(&update), "nothing that runs was changed\n");
-        update.status.nodes[0].step = "api-server".into();
-        update.status.nodes[0].outcome = "done".into();
-        update.status.conditions = vec![Condition {
-            kind: "Stopped".into(),
-            status: "True".into(),
-            message: "master-2: it broke".into(),
-            ..Condition::default()
-        }];
+        let status = update.status.as_mut().expect("set");
+        status.nodes[0].step = "api-server".into();
+        status.nodes[0].outcome = "done".into();
+        let stopped = serde_json::json!({"type": "Stopped", "status": "True", "reason": "",
+            "message": "master-2: it broke", "lastTransitionTime": ""});
+        status.conditions = vec![serde_json::from_value(stopped).expect("a condition")];
         let text = text(&update, "2026-01-01T00:02:00Z".parse().expect("a time"));
         assert!(
             text.contains("has stopped: master-2: it broke") && text.contains("of master-1 has Kubernetes"),
