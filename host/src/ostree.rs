@@ -54,6 +54,8 @@ pub struct Deployment {
     pub version: String,
     /// SHA-256 of the commit.
     pub commit: String,
+    /// Tells the deployments of one commit apart: 0, 1, …
+    pub serial: i32,
     pub booted: bool,
     /// Becomes the first at the next shutdown.
     pub staged: bool,
@@ -118,6 +120,7 @@ impl System {
         let described = |one: &ostree::Deployment| Deployment {
             version: self.version(&one.csum()),
             commit: one.csum().to_string(),
+            serial: one.deployserial(),
             booted: booted.as_ref().is_some_and(|booted| booted.equal(one)),
             staged: one.is_staged(),
             pinned: one.is_pinned(),
@@ -222,13 +225,14 @@ impl System {
         })
     }
 
-    /// Stages a commit that was kept, and removes what was laid out of it.
+    /// Stages a commit that was kept, and removes what was laid out of it. Its serial.
     ///
     /// # Errors
     /// As [`Self::stage`].
-    pub fn stage_kept(&self, commit: &str, place: &Path) -> Result<(), Error> {
-        self.stage(commit)?;
-        remove(place)
+    pub fn stage_kept(&self, commit: &str, place: &Path) -> Result<i32, Error> {
+        let serial = self.stage(commit)?;
+        remove(place)?;
+        Ok(serial)
     }
 
     /// Removes a commit that is not to be used: what is fetched of it later is fetched anew, its signatures too.
@@ -242,11 +246,11 @@ impl System {
     }
 
     /// Makes a deployment of a commit that becomes the first at the next shutdown, with today's `/etc` merged into
-    /// its own and the kernel arguments of the one before.
+    /// its own and the kernel arguments of the one before. Its serial.
     ///
     /// # Errors
     /// The boot file system has no room for its kernel, or OSTree refuses.
-    pub fn stage(&self, commit: &str) -> Result<(), Error> {
+    pub fn stage(&self, commit: &str) -> Result<i32, Error> {
         self.stage_with(commit, None)
     }
 
@@ -265,7 +269,7 @@ impl System {
     /// The boot file system has no room, or OSTree refuses.
     pub fn stage_kernel_arguments(&self, arguments: &[String]) -> Result<(), Error> {
         let merge = self.sysroot.merge_deployment(Some(STATEROOT)).ok_or(Error::NotBooted)?;
-        self.stage_with(&merge.csum(), Some(arguments))
+        self.stage_with(&merge.csum(), Some(arguments)).map(drop)
     }
 
     /// Until `act` ends nobody else changes the deployments. Besides, it is the lock with which OSTree makes the root of
@@ -277,11 +281,11 @@ impl System {
         done
     }
 
-    fn stage_with(&self, commit: &str, arguments: Option<&[String]>) -> Result<(), Error> {
+    fn stage_with(&self, commit: &str, arguments: Option<&[String]>) -> Result<i32, Error> {
         self.locked(|| self.stage_locked(commit, arguments))
     }
 
-    fn stage_locked(&self, commit: &str, arguments: Option<&[String]>) -> Result<(), Error> {
+    fn stage_locked(&self, commit: &str, arguments: Option<&[String]>) -> Result<i32, Error> {
         self.kernel_fits(commit)?;
         let merge = self.sysroot.merge_deployment(Some(STATEROOT));
         let origin = self.sysroot.origin_new_from_refspec(BRANCH);
@@ -301,10 +305,11 @@ impl System {
             &options,
             gio::Cancellable::NONE,
         );
-        staged.map(drop).map_err(doing("staging the new system"))?;
+        let staged = staged.map_err(doing("staging the new system"))?;
         let repo = self.sysroot.repo();
         repo.set_ref_immediate(None, BRANCH, Some(commit), gio::Cancellable::NONE)
-            .map_err(doing("naming the new system"))
+            .map_err(doing("naming the new system"))?;
+        Ok(staged.deployserial())
     }
 
     /// Puts the deployment that is second in order first; needs `OSTREE_GRUB2_EXEC` in the environment.

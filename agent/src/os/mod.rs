@@ -71,8 +71,8 @@ pub fn run(command: &Command) -> anyhow::Result<()> {
         Command::Unpin { index } => system.pin(*index, false)?,
         Command::Fetch { url, commit } => fetch(&system, &Source::Cluster(url.clone()), commit)?,
         Command::StageFetched { version, commit } => {
-            system.stage_kept(commit, Path::new(FETCHED_IMAGES))?;
-            staged::remember(Path::new(staged::NOTE), version, commit)?;
+            let serial = system.stage_kept(commit, Path::new(FETCHED_IMAGES))?;
+            staged::remember(Path::new(staged::NOTE), version, commit, serial)?;
         }
     }
     Ok(())
@@ -99,8 +99,8 @@ fn stage(system: &System, source: &Source) -> anyhow::Result<()> {
     }
     println!("fetching the system of {} ({})", release.version, &release.ostree_commit[..12]);
     pull(system, source, &release)?;
-    system.stage(&release.ostree_commit)?;
-    staged::remember(Path::new(staged::NOTE), &release.version, &release.ostree_commit)?;
+    let serial = system.stage(&release.ostree_commit)?;
+    staged::remember(Path::new(staged::NOTE), &release.version, &release.ostree_commit, serial)?;
     println!("{} is staged: it runs after the next restart (systemctl reboot)", release.version);
     Ok(())
 }
