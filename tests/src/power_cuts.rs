@@ -10,14 +10,23 @@ use crate::rack::Rack;
 use crate::runner::Runner;
 use crate::updates::{RESTART, build, running, says, serve_while, status};
 
-/// How many in the default test command; more with `ASHLAR_CUTS`.
-const CUTS: u32 = 3;
 /// Fetching, staging and the shutdown that puts the new system in place take about this long.
 const UPDATE: std::ops::Range<u64> = 200..9_000;
 
-/// `node` must be Ready and run `versions[0]`; the cluster can do without it meanwhile.
-pub fn power_cuts(runner: &mut Runner, rack: &Rack, node: &str, nodes: &[&str], versions: [&str; 2]) {
-    let cuts = std::env::var("ASHLAR_CUTS").ok().and_then(|text| text.parse().ok()).unwrap_or(CUTS);
+/// How many cuts: `ASHLAR_CUTS`, else `default`.
+pub fn cuts(default: u32) -> u32 {
+    std::env::var("ASHLAR_CUTS").ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+/// `node` must be Ready; it is updated to and fro between two `versions`, and the cluster can do without it meanwhile.
+pub fn power_cuts(
+    runner: &mut Runner,
+    rack: &Rack,
+    node: &str,
+    nodes: &[&str],
+    versions: [&str; 2],
+    cuts: u32,
+) {
     runner.fact(
         "power cuts at random moments of an update: the node runs the old system or the new one",
         || {

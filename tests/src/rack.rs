@@ -134,6 +134,21 @@ impl Rack {
         self.lab(&["power", server, action]).map(drop)
     }
 
+    /// The first disk of a server, as a file; it is the server's only while that is on.
+    pub fn disk(&self, server: &str) -> PathBuf {
+        let rack = self.directory.parent().unwrap_or(Path::new("/"));
+        rack.join("machines").join(server).join("disk0.img")
+    }
+
+    /// Every host with its state, as the installer saw it last.
+    pub fn host_states(&self) -> anyhow::Result<Vec<(String, String)>> {
+        let status: Value =
+            serde_json::from_slice(&std::fs::read(self.directory.join(".ashlar/status.json"))?)?;
+        let word = |value: &Value| value.as_str().unwrap_or("?").to_owned();
+        let hosts = status["hosts"].as_array().context("hosts")?;
+        Ok(hosts.iter().map(|host| (word(&host["name"]), word(&host["state"]["state"]))).collect())
+    }
+
     /// Names of the nodes that are Ready.
     pub fn ready_nodes(&self) -> anyhow::Result<Vec<String>> {
         let nodes = self.kubectl_json(&["get", "nodes", "--output", "json", "--request-timeout=5s"])?;

@@ -3,8 +3,8 @@
 //!
 //! `cargo test --package ashlar-tests --test faults` (root; a release must be built: `ashlar release build`).
 
+use std::fs::File;
 use std::ops::Range;
-use std::path::Path;
 use std::process::{Child, Command, ExitCode, Output};
 use std::time::{Duration, Instant};
 
@@ -71,7 +71,7 @@ fn untouched(runner: &mut Runner, rack: &Rack) {
 /// Found on the hosts; no disk is written.
 fn unwritten(runner: &mut Runner, rack: &Rack) {
     runner.fact("no disk that matches, two disks that match, a disk with data: all said in one run", || {
-        let disk = disk(rack, "master-3");
+        let disk = rack.disk("master-3");
         run(Command::new("mkfs.ext4").args(["-q", "-F", "-L", "precious"]).arg(&disk), LIMIT)?;
         let serial = |host| -> anyhow::Result<String> {
             Ok(rack.server(host)?["disks"][0].as_str().context("a serial number")?.to_owned())
@@ -103,6 +103,7 @@ fn unwritten(runner: &mut Runner, rack: &Rack) {
 
 /// The installer is killed, a server loses power while its disk is written; the same command goes on.
 fn crashes(runner: &mut Runner, rack: &Rack) {
+    runner.fact("a disk that fails while it is written is named, with what to do", || failing_disk(rack));
     runner.fact("the installer is killed three times while the hosts boot and are written", || {
         (1..=3).try_for_each(|number| killed(rack, number, 500..7_000))
     });
@@ -128,6 +129,29 @@ fn crashes(runner: &mut Runner, rack: &Rack) {
         ensure!(output.status.success(), "ended with {}", output.status);
         Ok(())
     });
+}
+
+/// The disk takes 300 MB and then nothing more: what is behind it is full.
+fn failing_disk(rack: &Rack) -> anyhow::Result<()> {
+    let disk = rack.disk("master-2");
+    let (folder, away) = (disk.parent().context("a folder")?, disk.with_extension("whole"));
+    let mount = folder.join("full");
+    std::fs::create_dir_all(&mount)?;
+    run(Command::new("mount").args(["-t", "tmpfs", "-o", "size=300m", "tmpfs"]).arg(&mount), LIMIT)?;
+    std::fs::rename(&disk, &away)?;
+    let failing = File::create(mount.join("disk.img"))?;
+    failing.set_len(away.metadata()?.len())?;
+    std::os::unix::fs::symlink(mount.join("disk.img"), &disk)?;
+    drop(failing);
+    let output = rack.ashlar(&CREATE, LIMIT);
+    println!("{}", states(rack)?);
+    rack.power("master-2", "cut")?;
+    std::fs::remove_file(&disk)?;
+    std::fs::rename(&away, &disk)?;
+    run(Command::new("umount").arg(&mount), LIMIT)?;
+    let talk = refused(&output?, 3)?;
+    println!("{talk}");
+    says(&talk, &["master-2", "replace"])
 }
 
 fn killed(rack: &Rack, number: usize, milliseconds: Range<u64>) -> anyhow::Result<()> {
@@ -202,22 +226,8 @@ fn pin(rack: &Rack, host: &str) -> anyhow::Result<String> {
     Ok(rack.server(host)?["certificate_sha256"].as_str().context("a certificate")?.to_owned())
 }
 
-fn disk(rack: &Rack, host: &str) -> std::path::PathBuf {
-    let racks = rack.directory.parent().unwrap_or(Path::new("/"));
-    racks.join("machines").join(host).join("disk0.img")
-}
-
 /// `host: state` of every host, as the installer saw them last.
 fn states(rack: &Rack) -> anyhow::Result<String> {
-    let status: serde_json::Value =
-        serde_json::from_slice(&std::fs::read(rack.directory.join(".ashlar/status.json"))?)?;
-    let hosts = status["hosts"].as_array().context("hosts")?;
-    let state = |host: &serde_json::Value| {
-        format!(
-            "{}: {}",
-            host["name"].as_str().unwrap_or("?"),
-            host["state"]["state"].as_str().unwrap_or("?")
-        )
-    };
-    Ok(hosts.iter().map(state).collect::<Vec<_>>().join(", "))
+    let states = rack.host_states()?;
+    Ok(states.iter().map(|(host, state)| format!("{host}: {state}")).collect::<Vec<_>>().join(", "))
 }

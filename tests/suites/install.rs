@@ -3,7 +3,7 @@
 //! `cargo test --package ashlar-tests --test install` (root; a release must be built: `ashlar release build`).
 
 use anyhow::{Context, bail, ensure};
-use ashlar_tests::power_cuts::power_cuts;
+use ashlar_tests::power_cuts::{cuts, power_cuts};
 use ashlar_tests::process::{kill_hard, wait};
 use ashlar_tests::rack::Rack;
 use ashlar_tests::runner::Runner;
@@ -29,7 +29,7 @@ fn main() -> ExitCode {
     install(&mut runner, &rack);
     cluster(&mut runner, &rack);
     updates(&mut runner, &rack, "master-1", &MASTERS, RESTART);
-    power_cuts(&mut runner, &rack, "master-1", &MASTERS, ["9.0.1", "9.0.3"]);
+    power_cuts(&mut runner, &rack, "master-1", &MASTERS, ["9.0.1", "9.0.3"], cuts(3));
     after(&mut runner, &rack);
     let ended = rack.down();
     runner

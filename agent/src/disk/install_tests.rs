@@ -234,10 +234,17 @@ async fn a_damaged_medium_is_noticed_and_the_disk_stays_unbootable() {
 }
 
 #[tokio::test]
-async fn a_disk_without_room_for_var_is_refused() {
+async fn a_disk_too_small_by_one_sector_is_refused_untouched() {
     let bench = Bench::new();
+    let least = bench.manifest.size + table::VAR_MINIMUM + 2 * MIB;
     let disk = bench.disk();
-    File::options().write(true).open(&disk).expect("the disk").set_len(500 * MIB).expect("a size");
+    let file = File::options().write(true).open(&disk).expect("the disk");
+    file.set_len(least - 512).expect("a size");
     let failure = bench.install(&disk, |_| true).await.expect_err("too small");
-    assert!(failure.cause.contains("needs at least"), "{failure:?}");
+    assert!(
+        failure.cause.contains(&format!("has {} bytes; the release needs at least {least}", least - 512))
+    );
+    assert_eq!(bytes(&disk, 0, MIB), vec![0x55; MIB as usize], "what was there is there");
+    file.set_len(least).expect("a size");
+    bench.install(&disk, |_| true).await.expect("the smallest disk");
 }

@@ -59,9 +59,12 @@ impl DiskError {
             Self::Open { source, .. } if source.raw_os_error() == Some(libc::EBUSY) => {
                 Some("something on this machine uses the disk: a mount, swap, a RAID or LVM volume")
             }
-            Self::Read { .. } | Self::Write { .. } | Self::Flush { .. } => {
-                Some("see the kernel's messages for errors of the disk or of the virtual medium")
-            }
+            Self::Read { .. } => Some(
+                "the disk or the virtual medium of this path fails: the console has what the kernel says of it",
+            ),
+            Self::Write { .. } | Self::Flush { .. } => Some(
+                "the disk does not take what it is given: replace it, or choose another one with rootDeviceHints",
+            ),
             Self::Medium { .. } => {
                 Some("the virtual medium was read wrongly: check the link between BMC and engine")
             }
