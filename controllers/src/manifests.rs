@@ -53,6 +53,7 @@ mod tests {
             ingress_vip: [192, 0, 2, 11].into(),
             ssh_key: None,
             ntp_servers: vec![],
+            additional_trust_bundle: None,
             masters: 3,
         };
         for (name, text) in base(&cluster, &|name| format!("registry.ashlar.local/{name}:1")) {

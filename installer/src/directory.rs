@@ -162,6 +162,7 @@ impl Configuration {
             ingress_vip: install.ingress_vip,
             ssh_key: install.ssh_key.clone(),
             ntp_servers: install.additional_ntp_servers.clone(),
+            additional_trust_bundle: install.additional_trust_bundle.clone(),
             masters: install.masters().count(),
         }
     }

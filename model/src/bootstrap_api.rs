@@ -48,6 +48,9 @@ pub struct Cluster {
     /// Time servers besides those that DHCP names: host names or addresses.
     #[serde(default)]
     pub ntp_servers: Vec<String>,
+    /// Authorities that every node trusts besides the system's own: PEM.
+    #[serde(default)]
+    pub additional_trust_bundle: Option<String>,
     /// Masters that the finished cluster has.
     pub masters: usize,
 }

@@ -43,6 +43,8 @@ pub const IDENTITY: &[&str] = &[
     "/var/lib/kubelet/pki",
 ];
 /// Beside DHCP's: files of the image's `sourcedir` directories are read in the order of their names.
+/// Every `*.crt` in it is trusted (`ashlar-authorities.service`). OpenShift's nodes have it there.
+const AUTHORITIES: &str = "/etc/pki/ca-trust/source/anchors";
 const TIME_SERVERS: &str = "/etc/chrony/sources.d/install-config.sources";
 pub const BOOTSTRAP_KUBECONFIG: &str = "/etc/kubernetes/bootstrap-kubeconfig";
 /// The group of kubelets that hold a bootstrap token.
@@ -81,6 +83,9 @@ pub fn base_ignition(cluster: &Cluster) -> Value {
     let mut files = vec![file(KUBELET_CONFIG, &pretty(&kubelet_config(Some(cluster))), PUBLIC)];
     if !cluster.ntp_servers.is_empty() {
         files.push(file(TIME_SERVERS, &time_servers(&cluster.ntp_servers), PUBLIC));
+    }
+    if let Some(bundle) = &cluster.additional_trust_bundle {
+        files.push(file(&format!("{AUTHORITIES}/additional-trust-bundle.crt"), bundle, PUBLIC));
     }
     let units: Vec<Value> = BASE_UNITS.iter().map(|name| json!({"name": name, "enabled": true})).collect();
     // The image's root has no password, for live systems; a node's console lets nobody in.

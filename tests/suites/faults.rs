@@ -3,8 +3,8 @@
 //!
 //! `cargo test --package ashlar-tests --test faults` (root; a release must be built: `ashlar release build`).
 
-use std::fs::File;
 use std::ops::Range;
+use std::path::Path;
 use std::process::{Child, Command, ExitCode, Output};
 use std::time::{Duration, Instant};
 
@@ -17,6 +17,7 @@ use ashlar_tests::runner::Runner;
 const NODES: [&str; 4] = ["master-1", "master-2", "master-3", "worker-1"];
 /// What the worker's network is to be, and the address in it.
 const NETWORK: &str = include_str!("../manifests/worker-network.yaml");
+const AUTHORITY: &str = include_str!("../manifests/authority.pem");
 const ADDRESS: &str = "192.168.126.131";
 const LIMIT: Duration = Duration::from_secs(180);
 const CREATE: [&str; 4] = ["create", "cluster", "--wipe", "master-3"];
@@ -29,10 +30,13 @@ fn main() -> ExitCode {
         Ok(())
     });
     let Some(rack) = rack else { return runner.end() };
-    runner.foundation("the worker's network is given in the configuration", || {
+    runner.foundation("the worker's network and an authority are given in the configuration", || {
         let mac = rack.server("worker-1")?["mac"].as_str().context("a MAC address")?.to_owned();
         let line = format!("        bootMACAddress: \"{mac}\"\n");
         Edited::replace(&rack, &line, &format!("{line}{NETWORK}"))?.keep();
+        let bundle: String = AUTHORITY.lines().map(|line| format!("  {line}\n")).collect();
+        let first = "apiVersion: v1\n";
+        Edited::replace(&rack, first, &format!("{first}additionalTrustBundle: |\n{bundle}"))?.keep();
         Ok(())
     });
     untouched(&mut runner, &rack);
@@ -134,24 +138,29 @@ fn crashes(runner: &mut Runner, rack: &Rack) {
 /// The disk takes 300 MB and then nothing more: what is behind it is full.
 fn failing_disk(rack: &Rack) -> anyhow::Result<()> {
     let disk = rack.disk("master-2");
-    let (folder, away) = (disk.parent().context("a folder")?, disk.with_extension("whole"));
-    let mount = folder.join("full");
-    std::fs::create_dir_all(&mount)?;
-    run(Command::new("mount").args(["-t", "tmpfs", "-o", "size=300m", "tmpfs"]).arg(&mount), LIMIT)?;
-    std::fs::rename(&disk, &away)?;
-    let failing = File::create(mount.join("disk.img"))?;
-    failing.set_len(away.metadata()?.len())?;
-    std::os::unix::fs::symlink(mount.join("disk.img"), &disk)?;
-    drop(failing);
+    let size = disk.metadata()?.len();
+    let folder = disk.parent().and_then(Path::to_str).context("a folder")?;
+    let make = format!(
+        "cd {folder} && mkdir full && mount -t tmpfs -o size=300m tmpfs full && truncate --size {size} full/disk \
+         && mv disk0.img whole && ln -s full/disk disk0.img"
+    );
+    let mend = format!("cd {folder} && mv whole disk0.img && umount full && rmdir full");
+    // What the servers use is mounted where they are started.
+    inside(rack, &make)?;
     let output = rack.ashlar(&CREATE, LIMIT);
     println!("{}", states(rack)?);
     rack.power("master-2", "cut")?;
-    std::fs::remove_file(&disk)?;
-    std::fs::rename(&away, &disk)?;
-    run(Command::new("umount").arg(&mount), LIMIT)?;
-    let talk = refused(&output?, 3)?;
-    println!("{talk}");
-    says(&talk, &["master-2", "replace"])
+    wait("the disk to be nobody's", LIMIT, || inside(rack, &mend))?;
+    let talk = refused(&output?, 1)?;
+    says(&talk, &["master-2", "/dev/vda", "Input/output error", "replace it"])
+}
+
+/// Runs a shell's line where the rack's servers see what is mounted.
+fn inside(rack: &Rack, line: &str) -> anyhow::Result<()> {
+    let pids = rack.directory.parent().context("the rack's folder")?.join("pids/daemon");
+    let text = std::fs::read_to_string(pids)?;
+    let daemon = text.split_whitespace().next().context("a process id")?;
+    run(Command::new("nsenter").args(["--target", daemon, "--mount", "sh", "-c", line]), LIMIT).map(drop)
 }
 
 fn killed(rack: &Rack, number: usize, milliseconds: Range<u64>) -> anyhow::Result<()> {
@@ -181,6 +190,15 @@ fn cluster(runner: &mut Runner, rack: &Rack) {
         let own = addresses.iter().find(|address| address["type"] == "InternalIP").context("an address")?;
         ensure!(own["address"] == ADDRESS, "it has {own}");
         Ok(())
+    });
+    runner.fact("every node trusts the authority of the configuration", || {
+        let last = AUTHORITY.lines().rev().nth(1).context("a certificate")?;
+        let grep = format!("grep -cF {last} /etc/ssl/certs/ca-certificates.crt");
+        NODES.iter().try_for_each(|node| {
+            let count = rack.ssh(node, &grep).with_context(|| format!("{node} does not"))?;
+            ensure!(count.trim() == "1", "{node} has it {} times", count.trim());
+            Ok(())
+        })
     });
     runner.fact("the worker runs pods and is no master", || {
         let node = rack.kubectl_json(&["get", "node", "worker-1", "--output=json"])?;

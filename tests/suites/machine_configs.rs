@@ -21,6 +21,7 @@ const CHRONY: &str = include_str!("../../model/src/machine_config/chrony-case.ya
 const BUDGET: &str = include_str!("../manifests/budget.yaml");
 const ROLLOUT: Duration = Duration::from_secs(300);
 const SOON: Duration = Duration::from_secs(60);
+const AUTHORITY: &str = include_str!("../manifests/authority.pem");
 const ROLE: &str = "machineconfiguration.openshift.io/role";
 const BROKEN: &str = "[Service]\nExecStart=\nExecStart=/bin/false\n";
 
@@ -222,6 +223,21 @@ fn without_restart(runner: &mut Runner, rack: &Rack) {
         ensure!(boots(rack)? == before, "a machine was restarted");
         Ok(())
     });
+    runner.fact("an authority is trusted without a restart, and no longer when its config has gone", || {
+        let before = boots(rack)?;
+        let last = AUTHORITY.lines().rev().nth(1).context("a certificate")?;
+        let trusted = format!("grep -qF {last} /etc/ssl/certs/ca-certificates.crt");
+        apply(rack, &machine_config("60-worker-authority", &authority()))?;
+        wait("the pool", ROLLOUT, || updated_with(rack, "worker", "60-worker-authority"))?;
+        WORKERS.iter().try_for_each(|worker| rack.ssh(worker, &trusted).map(drop))?;
+        delete(rack, "60-worker-authority")?;
+        wait("the pool", ROLLOUT, || {
+            updated(rack, "worker")?;
+            WORKERS.iter().try_for_each(|worker| rack.ssh(worker, &format!("! {trusted}")).map(drop))
+        })?;
+        ensure!(boots(rack)? == before, "a machine was restarted");
+        Ok(())
+    });
     runner.fact("a file that was changed by hand is healed in seconds, and it is said", || {
         rack.ssh("worker-1", "echo by hand >> /etc/chrony.conf")?;
         let began = Instant::now();
@@ -407,6 +423,14 @@ fn unit(text: &str) -> Value {
         "name": "example.service",
         "enabled": true,
         "contents": format!("[Unit]\nDescription=Example {text}\n[Service]\nExecStart=/usr/bin/sleep infinity\n[Install]\nWantedBy=multi-user.target\n"),
+    }]}}})
+}
+
+fn authority() -> Value {
+    json!({"config": {"ignition": {"version": "3.4.0"}, "storage": {"files": [{
+        "path": "/etc/pki/ca-trust/source/anchors/own.crt",
+        "mode": 0o644,
+        "contents": {"inline": AUTHORITY},
     }]}}})
 }
 

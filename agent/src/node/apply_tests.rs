@@ -19,6 +19,7 @@ fn node(root: &Path) -> Node {
         ingress_vip: Ipv4Addr::new(192, 0, 2, 11),
         ssh_key: None,
         ntp_servers: vec![],
+        additional_trust_bundle: None,
         masters: 3,
     };
     let file = NodeFile {

@@ -18,6 +18,7 @@ pub(crate) fn cluster() -> Cluster {
         ingress_vip: [192, 0, 2, 11].into(),
         ssh_key: None,
         ntp_servers: vec![],
+        additional_trust_bundle: None,
         masters: 3,
     }
 }

@@ -65,6 +65,8 @@ const READERS: &[(&str, Reader)] = &[
     ("/etc/chrony.conf", Reader::Restart("chrony.service")),
     ("/etc/chrony/", Reader::Restart("chrony.service")),
     ("/etc/containerd/", Reader::Restart("containerd.service")),
+    // Makes the bundle that programs read, and restarts containerd, which reads it once.
+    ("/etc/pki/ca-trust/source/anchors/", Reader::Restart("ashlar-authorities.service")),
     ("/etc/kubernetes/kubelet.yaml", Reader::Restart("kubelet.service")),
     ("/etc/kubernetes/kubelet.d/", Reader::Restart("kubelet.service")),
     ("/etc/ssh/sshd_config", Reader::Reload("ssh.service")),
@@ -116,6 +118,7 @@ mod tests {
             ("/etc/ashlar/health.d/10-link", Need::Nothing),
             ("/etc/chrony.conf", restart("chrony.service")),
             ("/etc/chrony", restart("chrony.service")),
+            ("/etc/pki/ca-trust/source/anchors/own.crt", restart("ashlar-authorities.service")),
             ("/etc/chronyx", Need::Reboot),
             ("/etc/systemd/system/a.service", restart("a.service")),
             ("/etc/systemd/system/kubelet.service.d/1.conf", restart("kubelet.service")),

@@ -224,9 +224,6 @@ fn not_applied(raw: &raw::InstallConfig, hosts: &[Placed]) -> Vec<String> {
     if raw.pull_secret.is_some() {
         remarks.push("pullSecret is not used: every image comes with the release.".into());
     }
-    if raw.additional_trust_bundle.is_some() {
-        remarks.push("additionalTrustBundle is checked, but not yet given to the nodes.".into());
-    }
     let chosen = hosts.iter().filter(|placed| placed.host.boot_mode != super::BootMode::default());
     let chosen: Vec<&str> = chosen.map(|placed| placed.host.name.as_str()).collect();
     if !chosen.is_empty() {
