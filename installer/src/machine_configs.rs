@@ -51,6 +51,7 @@ pub fn read(directory: &Path, problems: &mut Vec<FileProblem>) -> Result<Vec<Mac
             match document.outcome {
                 Ok(config) => {
                     problems.extend(machine_config::without_pool(&config, &roles).into_iter().map(of));
+                    problems.extend(preview::selects_no_pool(&config).into_iter().map(of));
                     problems.extend(preview::problems(&config).into_iter().map(of));
                     all.push(config);
                 }

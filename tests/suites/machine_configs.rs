@@ -223,21 +223,42 @@ fn without_restart(runner: &mut Runner, rack: &Rack) {
         ensure!(boots(rack)? == before, "a machine was restarted");
         Ok(())
     });
-    runner.fact("an authority is trusted without a restart, and no longer when its config has gone", || {
+    runner.fact("a kubelet's setting is refused by its field, and a good one needs no restart", || {
         let before = boots(rack)?;
-        let last = AUTHORITY.lines().rev().nth(1).context("a certificate")?;
-        let trusted = format!("grep -qF {last} /etc/ssl/certs/ca-certificates.crt");
-        apply(rack, &machine_config("60-worker-authority", &authority()))?;
-        wait("the pool", ROLLOUT, || updated_with(rack, "worker", "60-worker-authority"))?;
-        WORKERS.iter().try_for_each(|worker| rack.ssh(worker, &trusted).map(drop))?;
-        delete(rack, "60-worker-authority")?;
-        wait("the pool", ROLLOUT, || {
+        let (applied, said) = try_apply(rack, &kubelet_config(&json!({"maxpods": 123})))?;
+        ensure!(!applied && said.contains("spec.kubeletConfig.maxpods"), "{said}");
+        apply(rack, &kubelet_config(&json!({"maxPods": 123})))?;
+        wait("the pool", ROLLOUT, || updated_with(rack, "worker", "KubeletConfig/pods"))?;
+        wait("the kubelets", SOON, || {
+            WORKERS.iter().try_for_each(|worker| has_room_for(rack, worker, "123"))
+        })?;
+        has_room_for(rack, "master-1", "110")?;
+        rack.kubectl(&["delete", "kubeletconfig", "pods"])?;
+        wait("the kubelets as before", ROLLOUT, || {
             updated(rack, "worker")?;
-            WORKERS.iter().try_for_each(|worker| rack.ssh(worker, &format!("! {trusted}")).map(drop))
+            WORKERS.iter().try_for_each(|worker| has_room_for(rack, worker, "110"))
         })?;
         ensure!(boots(rack)? == before, "a machine was restarted");
         Ok(())
     });
+    runner.fact(
+        "an authority is trusted, and no longer when its config has gone; that needs no restart",
+        || {
+            let before = boots(rack)?;
+            let last = AUTHORITY.lines().rev().nth(1).context("a certificate")?;
+            let trusted = format!("grep -qF {last} /etc/ssl/certs/ca-certificates.crt");
+            apply(rack, &machine_config("60-worker-authority", &authority()))?;
+            wait("the pool", ROLLOUT, || updated_with(rack, "worker", "60-worker-authority"))?;
+            WORKERS.iter().try_for_each(|worker| rack.ssh(worker, &trusted).map(drop))?;
+            delete(rack, "60-worker-authority")?;
+            wait("the pool", ROLLOUT, || {
+                updated(rack, "worker")?;
+                WORKERS.iter().try_for_each(|worker| rack.ssh(worker, &format!("! {trusted}")).map(drop))
+            })?;
+            ensure!(boots(rack)? == before, "a machine was restarted");
+            Ok(())
+        },
+    );
     runner.fact("a file that was changed by hand is healed in seconds, and it is said", || {
         rack.ssh("worker-1", "echo by hand >> /etc/chrony.conf")?;
         let began = Instant::now();
@@ -424,6 +445,26 @@ fn unit(text: &str) -> Value {
         "enabled": true,
         "contents": format!("[Unit]\nDescription=Example {text}\n[Service]\nExecStart=/usr/bin/sleep infinity\n[Install]\nWantedBy=multi-user.target\n"),
     }]}}})
+}
+
+fn kubelet_config(kubelet: &Value) -> String {
+    json!({
+        "apiVersion": "machineconfiguration.openshift.io/v1",
+        "kind": "KubeletConfig",
+        "metadata": {"name": "pods"},
+        "spec": {
+            "machineConfigPoolSelector":
+                {"matchLabels": {"pools.operator.machineconfiguration.openshift.io/worker": ""}},
+            "kubeletConfig": kubelet,
+        },
+    })
+    .to_string()
+}
+
+fn has_room_for(rack: &Rack, node: &str, pods: &str) -> anyhow::Result<()> {
+    let found = rack.kubectl(&["get", "node", node, "--output=jsonpath={.status.capacity.pods}"])?;
+    ensure!(found == pods, "{node} takes {found} pods");
+    Ok(())
 }
 
 fn authority() -> Value {

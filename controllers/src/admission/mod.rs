@@ -92,6 +92,8 @@ fn registration(authority_pem: &str) -> Value {
             "timeoutSeconds": 5,
             "rules": [
                 rule("machineconfigs", &["CREATE", "UPDATE"]),
+                rule("kubeletconfigs", &["CREATE", "UPDATE"]),
+                rule("containerruntimeconfigs", &["CREATE", "UPDATE"]),
                 rule("machineconfigpools", &["CREATE", "UPDATE", "DELETE"]),
             ],
             "clientConfig": {

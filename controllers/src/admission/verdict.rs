@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use ashlar_ignition::running::Kept;
 use ashlar_model::config::Problem;
-use ashlar_model::machine_config::{KIND, MachineConfig, POOLS, from_object};
+use ashlar_model::machine_config::{KIND, KUBELET, MachineConfig, POOLS, RUNTIME, from_object};
 use serde_json::Value;
 
 use crate::machine_config::objects::MachineConfigPool;
@@ -41,7 +41,7 @@ pub fn verdict(review: &Review<'_>, known: Option<&Known>) -> Verdict {
         (_, Some(object)) if review.old.as_ref().is_some_and(|old| says_the_same(old, object)) => {
             Verdict::default()
         }
-        (KIND, Some(object)) => machine_config(object, known),
+        (KIND | KUBELET | RUNTIME, Some(object)) => machine_config(object, known),
         (POOL_KIND, Some(object)) => pool(object, review.old.as_ref()),
         (POOL_KIND, None) => end_of_pool(review.name, known),
         _ => Verdict::default(),

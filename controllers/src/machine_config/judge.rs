@@ -1,11 +1,12 @@
 //! One machine config by the rules of Ignition, and by those of a node that must stay one. Pure.
 
 use ashlar_ignition::{Config, ParseError, Parsed, parse_value};
+use ashlar_model::bootstrap_api::Role;
 use ashlar_model::config::Problem;
 use ashlar_model::machine_config::MachineConfig;
 use serde_json::{Value, json};
 
-use super::protect;
+use super::{Pool, protect};
 
 /// A machine config that can be merged.
 #[derive(Clone)]
@@ -20,6 +21,13 @@ pub struct Judged {
 /// # Errors
 /// Every problem, with its path in the object (`spec.config.storage.files.0.path`).
 pub fn judge(object: &MachineConfig) -> Result<Judged, Vec<Problem>> {
+    if let Some(Err(why)) =
+        object.settings.as_ref().map(|made| Pool::of_role(Role::Worker).is_selected(&made.pools))
+    {
+        let problem =
+            Problem::new("spec.machineConfigPoolSelector", "a selector", format!("must be one: {why}"));
+        return Err(vec![problem]);
+    }
     let empty = || json!({"ignition": {"version": "3.5.0"}});
     let value = object.config.clone().unwrap_or_else(empty);
     let parsed = parse_value(value.clone()).map_err(|error| vec![unread(&error, value)])?;

@@ -1,16 +1,21 @@
 //! The rendered configs of all pools as they are now, for who serves them: from the bundle on the bootstrap, from the
 //! cluster's objects on the masters.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use ashlar_model::bootstrap_api::{Cluster, HostRecord};
 use ashlar_model::machine_config::{self, MachineConfig};
 use futures::StreamExt;
+use futures::stream::BoxStream;
 use kube::api::Api;
+use kube::runtime::reflector::Store;
 use kube::runtime::watcher::Event;
 use kube::runtime::{WatchStreamExt, reflector, watcher};
-use kube::{Client, ResourceExt};
+use kube::{Client, Resource};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use super::objects;
 use super::{Invalid, Pool, Rendered, render};
@@ -49,8 +54,25 @@ struct Inner {
 pub struct Read {
     pub cluster: Arc<Cluster>,
     pub configs: Vec<MachineConfig>,
-    /// Objects that are no machine configs, with their labels.
-    unreadable: Vec<(BTreeMap<String, String>, Invalid)>,
+    unreadable: Vec<Unreadable>,
+}
+
+/// An object that is no machine config, and one thing that is wrong with it.
+#[derive(Clone)]
+struct Unreadable {
+    labels: BTreeMap<String, String>,
+    /// Of a KubeletConfig or ContainerRuntimeConfig: which pools.
+    pools: Option<Value>,
+    invalid: Invalid,
+}
+
+impl Unreadable {
+    fn is_of(&self, pool: &Pool) -> bool {
+        match &self.pools {
+            Some(pools) => pool.is_selected(pools).unwrap_or(false),
+            None => pool.selects(&self.labels),
+        }
+    }
 }
 
 impl Pools {
@@ -110,14 +132,15 @@ impl Pools {
         }
     }
 
-    fn take(&self, cluster: &Arc<Cluster>, objects: &[Arc<objects::MachineConfig>]) {
+    fn take(&self, cluster: &Arc<Cluster>, objects: impl Iterator<Item = Value>) {
         let mut read = Read { cluster: cluster.clone(), configs: Vec::new(), unreadable: Vec::new() };
         for object in objects {
-            let value = serde_json::to_value(object.as_ref()).unwrap_or_default();
-            match machine_config::from_object(value) {
+            match machine_config::from_object(object.clone()) {
                 Ok(config) => read.configs.push(config),
-                Err(problems) => read.unreadable.extend(problems.into_iter().map(|problem| {
-                    (object.labels().clone(), Invalid { object: object.name_any(), problem })
+                Err(problems) => read.unreadable.extend(problems.into_iter().map(|problem| Unreadable {
+                    labels: serde_json::from_value(object["metadata"]["labels"].clone()).unwrap_or_default(),
+                    pools: object["spec"].get("machineConfigPoolSelector").cloned(),
+                    invalid: Invalid { object: machine_config::name_of(&object), problem },
                 })),
             }
         }
@@ -169,18 +192,16 @@ impl Inner {
                 "a machine config of no pool has no effect"
             );
         }
-        for (_, invalid) in
-            read.unreadable.iter().filter(|(labels, _)| !pools.iter().any(|pool| pool.selects(labels)))
-        {
-            tracing::warn!(%invalid, "a machine config of no pool has no effect");
+        for one in read.unreadable.iter().filter(|one| !pools.iter().any(|pool| one.is_of(pool))) {
+            tracing::warn!(invalid = %one.invalid, "a machine config of no pool has no effect");
         }
     }
 }
 
 impl Read {
     fn result(&self, pool: &Pool) -> Result<Arc<Rendered>, NotRendered> {
-        let own = self.unreadable.iter().filter(|(labels, _)| pool.selects(labels));
-        let mut bad: Vec<Invalid> = own.map(|(_, invalid)| invalid.clone()).collect();
+        let own = self.unreadable.iter().filter(|one| one.is_of(pool));
+        let mut bad: Vec<Invalid> = own.map(|one| one.invalid.clone()).collect();
         match render(&self.cluster, pool, &self.configs) {
             Ok(rendered) if bad.is_empty() => Ok(Arc::new(rendered)),
             Ok(_) => Err(NotRendered::Invalid(bad)),
@@ -192,22 +213,56 @@ impl Read {
     }
 }
 
-/// Follows the cluster's machine configs for ever.
+/// Follows the cluster's machine configs, and what else becomes one, for ever.
 pub async fn follow(client: Client, cluster: Arc<Cluster>, pools: Pools) {
-    let (reader, writer) = reflector::store();
-    let api: Api<objects::MachineConfig> = Api::all(client);
-    let events = reflector(writer, watcher(api, watcher::Config::default()).default_backoff());
-    let mut events = std::pin::pin!(events);
-    while let Some(event) = events.next().await {
-        match event {
-            // A list that is being read again is complete with `InitDone`.
-            Ok(Event::Init | Event::InitApply(_)) => {}
-            Ok(Event::InitDone | Event::Apply(_) | Event::Delete(_)) => pools.take(&cluster, &reader.state()),
-            Err(error) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "watching machine configs");
-            }
+    let (configs, of_configs) = followed::<objects::MachineConfig>(&client);
+    let (kubelets, of_kubelets) = followed::<objects::KubeletConfig>(&client);
+    let (runtimes, of_runtimes) = followed::<objects::ContainerRuntimeConfig>(&client);
+    let all = [of_configs, of_kubelets, of_runtimes];
+    let kinds = all.len();
+    let mut changes = futures::stream::select_all(all);
+    let mut complete = BTreeSet::new();
+    while let Some(kind) = changes.next().await {
+        complete.insert(kind);
+        // A host that got a config now would miss what is not listed yet.
+        if complete.len() == kinds {
+            let objects = [values(&configs), values(&kubelets), values(&runtimes)];
+            pools.take(&cluster, objects.into_iter().flatten());
         }
     }
+}
+
+type Changes = BoxStream<'static, &'static str>;
+
+/// All objects of a kind, and a stream that says the kind whenever they are complete and have changed.
+fn followed<K>(client: &Client) -> (Store<K>, Changes)
+where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug + Send + Sync + 'static,
+{
+    let (reader, writer) = reflector::store();
+    let api: Api<K> = Api::all(client.clone());
+    let events = reflector(writer, watcher(api, watcher::Config::default()).default_backoff());
+    let kind = std::any::type_name::<K>();
+    let changes = events.filter_map(move |event| {
+        let complete = match event {
+            // A list that is being read again is complete with `InitDone`.
+            Ok(Event::Init | Event::InitApply(_)) => None,
+            Ok(Event::InitDone | Event::Apply(_) | Event::Delete(_)) => Some(kind),
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, kind, "watching machine configs");
+                None
+            }
+        };
+        std::future::ready(complete)
+    });
+    (reader, changes.boxed())
+}
+
+fn values<K>(store: &Store<K>) -> Vec<Value>
+where
+    K: Resource<DynamicType = ()> + Clone + Serialize + 'static,
+{
+    store.state().iter().map(|object| serde_json::to_value(object.as_ref()).unwrap_or_default()).collect()
 }
 
 fn list(invalid: &[Invalid]) -> String {

@@ -19,6 +19,8 @@ pub struct Pool {
     pub name: String,
     /// The role of its hosts: whose base config it has.
     pub role: Role,
+    /// Its own: what KubeletConfigs and ContainerRuntimeConfigs select it by.
+    labels: Labels,
     paused: bool,
     max_unavailable: Option<Value>,
     /// Of a pool of the user's: which nodes it takes, and which configs it has besides the workers'.
@@ -29,7 +31,8 @@ impl Pool {
     /// `master` or `worker`, as they are made.
     #[must_use]
     pub fn of_role(role: Role) -> Self {
-        Self { name: role.as_str().into(), role, paused: false, max_unavailable: None, custom: None }
+        let labels = objects::pool_labels(role.as_str());
+        Self { name: role.as_str().into(), role, labels, paused: false, max_unavailable: None, custom: None }
     }
 
     /// The selectors of `master` and `worker` are what they were made with: the role decides.
@@ -50,6 +53,7 @@ impl Pool {
         Ok(Self {
             name,
             role: own.unwrap_or(Role::Worker),
+            labels: object.labels().clone(),
             paused: object.spec.paused == Some(true),
             max_unavailable: object.spec.max_unavailable.clone(),
             custom,
@@ -71,7 +75,20 @@ impl Pool {
 
     #[must_use]
     pub fn has(&self, config: &MachineConfig) -> bool {
-        self.selects(&config.all_labels())
+        match &config.settings {
+            Some(settings) => self.is_selected(&settings.pools).unwrap_or(false),
+            None => self.selects(&config.all_labels()),
+        }
+    }
+
+    /// Whether a selector of pools (of a KubeletConfig or ContainerRuntimeConfig) takes this one.
+    ///
+    /// # Errors
+    /// It cannot be understood.
+    pub fn is_selected(&self, pools: &Value) -> Result<bool, String> {
+        let read: objects::Selector =
+            serde_json::from_value(pools.clone()).map_err(|error| error.to_string())?;
+        Ok(matches(&selector(&read)?, &self.labels))
     }
 
     /// Whether a machine config with these labels is the pool's.
@@ -127,6 +144,9 @@ pub fn conflict(node: &str, pools: &[String]) -> String {
 /// Why a config does nothing.
 #[must_use]
 pub fn no_pool(config: &MachineConfig) -> String {
+    if config.settings.is_some() {
+        return format!("{}: spec.machineConfigPoolSelector selects no pool; it has no effect", config.name);
+    }
     format!("{}: no pool has configs of the role {}; it has no effect", config.name, config.role)
 }
 

@@ -10,13 +10,15 @@ use ashlar_model::machine_config::{self, POOLS, ROLE_LABEL};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
 use kube::api::{Api, Patch, PatchParams, PostParams};
-use kube::{Client, CustomResource, CustomResourceExt, KubeSchema, ResourceExt};
+use kube::{Client, CustomResource, CustomResourceExt, KubeSchema, Resource};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::host_object::FIELD_MANAGER;
 
+const POOL_LABEL: &str = "pools.operator.machineconfiguration.openshift.io/";
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 /// The API takes 256 KiB of annotations; the rest is the user's own.
 const LONGEST_ANNOTATION: usize = 200 << 10;
@@ -104,6 +106,53 @@ pub struct MachineConfigPoolSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "number_or_share")]
     pub max_unavailable: Option<Value>,
+}
+
+/// Settings of the kubelets of pools: fields of the kubelet's own configuration, which win over the release's.
+#[derive(CustomResource, KubeSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[kube(
+    group = "machineconfiguration.openshift.io",
+    version = "v1",
+    kind = "KubeletConfig",
+    printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
+)]
+#[serde(rename_all = "camelCase")]
+pub struct KubeletConfigSpec {
+    /// The pools, by their labels.
+    pub machine_config_pool_selector: Selector,
+    /// Fields of `KubeletConfiguration` (`kubelet.config.k8s.io/v1beta1`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "any_object")]
+    pub kubelet_config: Option<Value>,
+    /// How much the kubelet logs, from 0 to 10.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_level: Option<i32>,
+    /// What the kubelet's server takes; its `type` is Intermediate or Modern.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "any_object")]
+    pub tls_security_profile: Option<Value>,
+    /// Not supported: must be false.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auto_sizing_reserved: Option<bool>,
+}
+
+/// Settings of the container runtimes of pools.
+#[derive(CustomResource, KubeSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[kube(
+    group = "machineconfiguration.openshift.io",
+    version = "v1",
+    kind = "ContainerRuntimeConfig",
+    shortname = "ctrcfg",
+    printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
+)]
+#[serde(rename_all = "camelCase")]
+pub struct ContainerRuntimeConfigSpec {
+    /// The pools, by their labels.
+    pub machine_config_pool_selector: Selector,
+    /// `logLevel` of containerd, `logSizeMax` of a container's log, `pidsLimit` of a pod, `defaultRuntime` (runc).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "any_object")]
+    pub container_runtime_config: Option<Value>,
 }
 
 fn number_or_share(_: &mut SchemaGenerator) -> Schema {
@@ -214,7 +263,12 @@ fn any_object(_: &mut SchemaGenerator) -> Schema {
 }
 
 pub fn definitions() -> Vec<CustomResourceDefinition> {
-    vec![MachineConfig::crd(), MachineConfigPool::crd()]
+    vec![MachineConfig::crd(), MachineConfigPool::crd(), KubeletConfig::crd(), ContainerRuntimeConfig::crd()]
+}
+
+/// What the pools of the roles are selected by, as on OpenShift.
+pub fn pool_labels(name: &str) -> BTreeMap<String, String> {
+    [(format!("{POOL_LABEL}{name}"), String::new())].into()
 }
 
 /// The pool of a role.
@@ -227,7 +281,7 @@ pub fn pool(role: Role) -> MachineConfigPool {
         match_labels: [(name.into(), value.into())].into(),
         match_expressions: Vec::new(),
     };
-    MachineConfigPool::new(
+    let mut pool = MachineConfigPool::new(
         role.as_str(),
         MachineConfigPoolSpec {
             machine_config_selector: labels(ROLE_LABEL, role.as_str()),
@@ -235,7 +289,9 @@ pub fn pool(role: Role) -> MachineConfigPool {
             paused: None,
             max_unavailable: None,
         },
-    )
+    );
+    pool.metadata.labels = Some(pool_labels(role.as_str()));
+    pool
 }
 
 /// Makes the pools, and the user's machine configs unless they are there: what was changed in the cluster since stays.
@@ -248,18 +304,29 @@ pub async fn store(client: &Client, configs: &[machine_config::MachineConfig]) -
         let parameters = PatchParams::apply(FIELD_MANAGER).force();
         pools.patch(role.as_str(), &parameters, &Patch::Apply(&object)).await?;
     }
-    let api: Api<MachineConfig> = Api::all(client.clone());
-    let parameters = PostParams { field_manager: Some(FIELD_MANAGER.into()), ..PostParams::default() };
     for config in configs {
-        let object: MachineConfig =
-            serde_json::from_value(as_applied(config)).map_err(kube::Error::SerdeError)?;
-        match api.create(&parameters, &object).await {
-            Ok(_) => tracing::info!(name = object.name_any(), "machine config made"),
+        let object = as_applied(config);
+        let made = match object["kind"].as_str() {
+            Some(machine_config::KUBELET) => create::<KubeletConfig>(client, object).await,
+            Some(machine_config::RUNTIME) => create::<ContainerRuntimeConfig>(client, object).await,
+            _ => create::<MachineConfig>(client, object).await,
+        };
+        match made {
+            Ok(()) => tracing::info!(name = config.name, "machine config made"),
             Err(kube::Error::Api(status)) if status.is_already_exists() => {}
             Err(error) => return Err(error),
         }
     }
     Ok(())
+}
+
+async fn create<K>(client: &Client, object: Value) -> Result<(), kube::Error>
+where
+    K: Resource<DynamicType = ()> + Clone + Serialize + DeserializeOwned + std::fmt::Debug,
+{
+    let object: K = serde_json::from_value(object).map_err(kube::Error::SerdeError)?;
+    let parameters = PostParams { field_manager: Some(FIELD_MANAGER.into()), ..PostParams::default() };
+    Api::<K>::all(client.clone()).create(&parameters, &object).await.map(drop)
 }
 
 /// The object as `kubectl apply` leaves it: with its own text, so that a field that is left out of the next apply goes

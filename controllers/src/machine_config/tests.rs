@@ -207,3 +207,26 @@ fn the_definition_keeps_ignition_whole_and_refuses_what_has_no_effect() {
     let object: objects::MachineConfig = serde_json::from_value(chrony().to_object()).expect("an object");
     assert_eq!(from_object(serde_json::to_value(object).expect("JSON")).expect("valid"), chrony());
 }
+
+#[test]
+fn a_kubelet_config_is_of_the_pools_that_it_selects() {
+    let object = |pool: &str| {
+        let label = format!("pools.operator.machineconfiguration.openshift.io/{pool}");
+        from_object(serde_json::json!({
+            "apiVersion": "machineconfiguration.openshift.io/v1",
+            "kind": "KubeletConfig",
+            "metadata": {"name": "many-pods"},
+            "spec": {
+                "machineConfigPoolSelector": {"matchLabels": {label: ""}},
+                "kubeletConfig": {"maxPods": 500},
+            },
+        }))
+        .expect("valid")
+    };
+    let of = |role, object| render(&cluster(), &Pool::of_role(role), &[object]).expect("rendered").parts;
+    assert_eq!(of(Role::Worker, object("worker")), ["00-worker", "KubeletConfig/many-pods"]);
+    assert_eq!(of(Role::Master, object("worker")), ["00-master"]);
+    assert!(crate::preview::selects_no_pool(&object("worker")).is_none());
+    let problem = crate::preview::selects_no_pool(&object("infra")).expect("of no pool");
+    assert_eq!(problem.path, "spec.machineConfigPoolSelector");
+}

@@ -4,9 +4,11 @@
 //! `read` judges everything but the Ignition config itself, which is the `ignition` package's to judge. What has no
 //! effect yet is refused with its field path: nothing that is written is left out silently.
 
+mod kubelet_fields;
 mod numbers;
 mod object;
 mod read;
+mod settings;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,6 +19,7 @@ use serde_json::Value;
 use crate::bootstrap_api::Role;
 
 pub use read::{Document, from_object, objects, read, without_pool};
+pub use settings::{KUBELET, RUNTIME};
 
 pub const GROUP: &str = "machineconfiguration.openshift.io";
 pub const API_VERSION: &str = "machineconfiguration.openshift.io/v1";
@@ -74,9 +77,10 @@ pub const RESERVED: &[&str] = &["00-", "01-", "rendered-"];
 /// The roles; each has a pool of its name.
 pub const POOLS: &[Role] = &[Role::Master, Role::Worker];
 
-/// One machine config. Its config may hold secrets (password hashes, keys in files): there is no way to print it.
+/// One machine config, or what a `KubeletConfig` or `ContainerRuntimeConfig` becomes. Its config may hold secrets (password hashes, keys in files): there is no way to print it.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MachineConfig {
+    /// `KIND/NAME` when it is made of another object.
     pub name: String,
     /// The value of [`ROLE_LABEL`]: `master`, `worker`, or what a pool of the user's selects.
     pub role: String,
@@ -89,6 +93,17 @@ pub struct MachineConfig {
     pub config: Option<Value>,
     #[serde(default)]
     pub kernel_arguments: Vec<String>,
+    /// For one that was made of a `KubeletConfig` or `ContainerRuntimeConfig`: it has no role.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settings: Option<Settings>,
+}
+
+/// The object that a machine config was made of.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settings {
+    /// Which pools, by their labels: a selector of Kubernetes.
+    pub pools: Value,
+    pub object: Value,
 }
 
 impl fmt::Debug for MachineConfig {
@@ -102,8 +117,19 @@ impl MachineConfig {
     #[must_use]
     pub fn all_labels(&self) -> BTreeMap<String, String> {
         let mut labels = self.labels.clone();
-        labels.insert(ROLE_LABEL.into(), self.role.clone());
+        if !self.role.is_empty() {
+            labels.insert(ROLE_LABEL.into(), self.role.clone());
+        }
         labels
+    }
+}
+
+/// What an object is called among machine configs: `KIND/NAME` unless it is one itself.
+pub fn name_of(object: &Value) -> String {
+    let name = object["metadata"]["name"].as_str().unwrap_or("an object without a name");
+    match object["kind"].as_str() {
+        Some(kind @ (KUBELET | RUNTIME)) => format!("{kind}/{name}"),
+        _ => name.to_owned(),
     }
 }
 

@@ -7,6 +7,9 @@ use super::{API_VERSION, KIND, MachineConfig};
 impl MachineConfig {
     /// What `kubectl apply` would be given.
     pub fn to_object(&self) -> Value {
+        if let Some(settings) = &self.settings {
+            return settings.object.clone();
+        }
         let mut metadata = json!({"name": self.name, "labels": self.all_labels()});
         if !self.annotations.is_empty() {
             metadata["annotations"] = json!(self.annotations);

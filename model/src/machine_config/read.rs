@@ -6,13 +6,15 @@ use std::fmt;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::{API_VERSION, KIND, MachineConfig, RESERVED, ROLE_LABEL, numbers};
+use super::{
+    API_VERSION, KIND, KUBELET, MachineConfig, RESERVED, ROLE_LABEL, RUNTIME, name_of, numbers, settings,
+};
 use crate::config::Problem;
 
 /// What one document of a file is.
 #[derive(Debug)]
 pub struct Document {
-    /// As far as it says its name.
+    /// What it is called among machine configs, as far as it says its name.
     pub name: Option<String>,
     pub outcome: Result<MachineConfig, Vec<Problem>>,
 }
@@ -49,7 +51,7 @@ const UNSUPPORTED: &[(&str, &[&str], &str)] = &[
 pub fn read(text: &str) -> Vec<Document> {
     let document = |object: Result<Value, Problem>| match object {
         Ok(value) => {
-            let name = value["metadata"]["name"].as_str().map(str::to_owned);
+            let name = value["metadata"]["name"].is_string().then(|| name_of(&value));
             Document { name, outcome: from_object(value) }
         }
         Err(problem) => Document { name: None, outcome: Err(vec![problem]) },
@@ -92,7 +94,15 @@ pub fn from_object(mut object: Value) -> Result<MachineConfig, Vec<Problem>> {
     if let Some(problem) = other_kind(&object) {
         return Err(vec![problem]);
     }
-    unknown(&object, "", &["apiVersion", "kind", "metadata", "spec"], &mut problems);
+    let is_machine_config = object["kind"] == KIND;
+    let members = ["apiVersion", "kind", "metadata", "spec", "status"];
+    // A machine config has no status.
+    unknown(&object, "", &members[..if is_machine_config { 4 } else { 5 }], &mut problems);
+    if !is_machine_config {
+        let name = name(&object["metadata"], &mut problems);
+        let made = settings::machine_config(&object, name.as_deref(), &mut problems);
+        return made.ok_or(problems);
+    }
     let mut spec = object["spec"].take();
     let metadata = object["metadata"].take();
     let name = name(&metadata, &mut problems);
@@ -106,22 +116,24 @@ pub fn from_object(mut object: Value) -> Result<MachineConfig, Vec<Problem>> {
     unsupported(&spec, &mut problems);
     match (name, role) {
         (Some(name), Some(role)) if problems.is_empty() => {
-            Ok(MachineConfig { name, role, labels, annotations, config, kernel_arguments })
+            Ok(MachineConfig { name, role, labels, annotations, config, kernel_arguments, settings: None })
         }
         _ => Err(problems),
     }
 }
 
 fn other_kind(object: &Value) -> Option<Problem> {
-    if object["kind"] != KIND {
+    if ![KIND, KUBELET, RUNTIME].iter().any(|kind| object["kind"] == **kind) {
         let hint = match object["kind"].as_str() {
             Some("MachineConfigPool") => {
                 "the pools master and worker are made by the installer; pools of your own are applied with kubectl"
             }
-            Some("KubeletConfig" | "ContainerRuntimeConfig") => "it is not supported yet",
             _ => "other objects are applied with kubectl when the cluster is there",
         };
-        return Some(Problem::new("kind", shown(&object["kind"]), format!("must be {KIND}")).hint(hint));
+        return Some(
+            Problem::new("kind", shown(&object["kind"]), format!("must be {KIND}, {KUBELET} or {RUNTIME}"))
+                .hint(hint),
+        );
     }
     (object["apiVersion"] != API_VERSION)
         .then(|| Problem::new("apiVersion", shown(&object["apiVersion"]), format!("must be {API_VERSION}")))
@@ -190,7 +202,7 @@ fn role(label: Option<String>, problems: &mut Vec<Problem>) -> Option<String> {
 
 /// What is wrong with a config whose role is none of these.
 pub fn without_pool(config: &MachineConfig, roles: &[&str]) -> Option<Problem> {
-    (!roles.contains(&config.role.as_str())).then(|| {
+    (config.settings.is_none() && !roles.contains(&config.role.as_str())).then(|| {
         let rule = format!("must be {}: without a pool it would have no effect", roles.join(" or "));
         Problem::new(format!("metadata.labels.{ROLE_LABEL}"), format!("`{}`", config.role), rule)
             .hint("correct the label, or apply the config when its pool is there")
@@ -259,7 +271,7 @@ fn unsupported(spec: &Value, problems: &mut Vec<Problem>) {
     }
 }
 
-fn unknown(value: &Value, path: &str, known: &[&str], problems: &mut Vec<Problem>) {
+pub(super) fn unknown(value: &Value, path: &str, known: &[&str], problems: &mut Vec<Problem>) {
     let empty = Map::new();
     for key in value.as_object().unwrap_or(&empty).keys().filter(|key| !known.contains(&key.as_str())) {
         let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
@@ -267,7 +279,7 @@ fn unknown(value: &Value, path: &str, known: &[&str], problems: &mut Vec<Problem
     }
 }
 
-fn kind_of(value: &Value) -> &'static str {
+pub(super) fn kind_of(value: &Value) -> &'static str {
     match value {
         Value::Null => "nothing",
         Value::Array(_) => "a list",
@@ -278,7 +290,7 @@ fn kind_of(value: &Value) -> &'static str {
 }
 
 /// A short value as it stands, anything else by its kind.
-fn shown(value: &Value) -> impl fmt::Display + use<> {
+pub(super) fn shown(value: &Value) -> impl fmt::Display + use<> {
     match value {
         Value::String(text) if text.len() <= 80 => format!("`{text}`"),
         Value::Bool(_) | Value::Number(_) => format!("`{value}`"),

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use ashlar_ignition::Config;
 use ashlar_model::bootstrap_api::{Cluster, Role};
 use ashlar_model::config::Problem;
-use ashlar_model::machine_config::{API_VERSION, KIND, MachineConfig, from_object};
+use ashlar_model::machine_config::{API_VERSION, MachineConfig, from_object, name_of};
 use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::ResourceExt;
@@ -32,7 +32,7 @@ pub struct View {
     pub roles: BTreeMap<String, Role>,
     pub nodes: Vec<Node>,
     pub pools: Vec<MachineConfigPool>,
-    /// Machine configs, by name.
+    /// Machine configs and what becomes one, by what they are called.
     pub configs: BTreeMap<String, Value>,
     pub pods: Vec<Pod>,
     pub budgets: Vec<PodDisruptionBudget>,
@@ -43,7 +43,7 @@ pub struct View {
 pub struct Wanted {
     /// Machine configs and pools.
     pub apply: Vec<Value>,
-    /// Names of machine configs.
+    /// Names of machine configs; `KIND/NAME` of what becomes one.
     pub delete: Vec<String>,
 }
 
@@ -181,7 +181,7 @@ fn applied(
     }
     let mut invalid = Vec::new();
     for object in &wanted.apply {
-        let name = object["metadata"]["name"].as_str().unwrap_or("an object without a name").to_owned();
+        let name = name_of(object);
         if object["kind"] == "MachineConfigPool" && object["apiVersion"] == API_VERSION {
             match read_pool(object) {
                 Ok(pool) => {
@@ -223,15 +223,9 @@ fn members(view: &View, pools: &[Pool]) -> (BTreeMap<String, Vec<PoolNode>>, Vec
 }
 
 fn without_effect(configs: &[MachineConfig], pools: &[Pool], wanted: &Wanted) -> Vec<String> {
-    let names: Vec<&str> = wanted
-        .apply
-        .iter()
-        .filter(|object| object["kind"] == KIND)
-        .filter_map(|object| object["metadata"]["name"].as_str())
-        .collect();
-    let idle = |config: &&MachineConfig| {
-        names.contains(&config.name.as_str()) && !pools.iter().any(|pool| pool.has(config))
-    };
+    let names: Vec<String> = wanted.apply.iter().map(name_of).collect();
+    let idle =
+        |config: &&MachineConfig| names.contains(&config.name) && !pools.iter().any(|pool| pool.has(config));
     configs.iter().filter(idle).map(super::membership::no_pool).collect()
 }
 

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::*;
 use crate::machine_config::membership::tests::custom;
 use crate::machine_config::tests::{chrony, cluster};
-use ashlar_model::machine_config::{CURRENT_CONFIG, ROLE_LABEL};
+use ashlar_model::machine_config::{CURRENT_CONFIG, KIND, ROLE_LABEL};
 
 fn config(name: &str, role: &str, mut ignition: Value) -> Value {
     ignition["ignition"] = json!({"version": "3.5.0"});
