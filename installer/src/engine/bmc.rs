@@ -14,6 +14,8 @@ const SYSTEM_AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
 /// How long a power change may take to show.
 const POWER_LIMIT: Duration = Duration::from_secs(90);
 /// How long an operating system may take to shut down by itself.
+/// A reset is off and on again for many BMCs, within this time.
+const RESET: Duration = Duration::from_secs(30);
 const GRACE: Duration = Duration::from_secs(20);
 
 pub struct Controller {
@@ -90,6 +92,15 @@ impl Controller {
     pub async fn power_on(&self) -> Result<(), Failure> {
         self.reset("powering it on", ResetType::On).await?;
         self.see_on().await
+    }
+
+    /// Whether the machine comes on by itself, as one does that was reset. One that stays off has lost its power since.
+    pub async fn comes_on(&self) -> Result<bool, Failure> {
+        match self.bmc.wait_for_power(PowerState::On, RESET).await {
+            Ok(()) => Ok(true),
+            Err(Error::TimedOut { .. }) => self.is_on().await,
+            Err(error) => Err(failure(&self.host, "waiting for it to power on", error)),
+        }
     }
 
     /// Sees the machine on.

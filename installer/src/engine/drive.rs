@@ -108,7 +108,11 @@ async fn perform(engine: &Engine, handle: &Handle, action: Action) -> Result<Opt
             Ok(Some(Input::ResetOrdered))
         }
         Action::EjectAfterRestart => {
-            bmc.see_on().await?;
+            if !bmc.comes_on().await? {
+                engine.events.note(Some(handle.name()), "has no power; starting it from its disk");
+                bmc.boot_disk().await?;
+                bmc.see_on().await?;
+            }
             bmc.eject().await?;
             Ok(Some(Input::MediumOut))
         }
