@@ -3,7 +3,7 @@
 
 use ashlar_model::bootstrap_api::{Cluster, Role};
 use ashlar_model::config::Problem;
-use ashlar_model::machine_config::{MachineConfig, POOLS};
+use ashlar_model::machine_config::{self, MachineConfig, POOLS};
 
 use crate::machine_config::{Invalid, Pool, judge, render};
 
@@ -22,10 +22,14 @@ pub fn problems(config: &MachineConfig) -> Vec<Problem> {
     judge(config).err().unwrap_or_default()
 }
 
-/// What is wrong with one that selects pools by their labels, and none of those that an install makes.
-pub fn selects_no_pool(config: &MachineConfig) -> Option<Problem> {
+/// What is wrong with one that is of no pool that an install makes.
+pub fn without_pool(config: &MachineConfig) -> Option<Problem> {
+    if config.settings.is_none() {
+        let roles: Vec<&str> = POOLS.iter().map(|role| role.as_str()).collect();
+        return machine_config::without_pool(config, &roles);
+    }
     let selected = POOLS.iter().any(|role| Pool::of_role(*role).has(config));
-    (config.settings.is_some() && !selected).then(|| {
+    (!selected).then(|| {
         let rule = "must select master or worker: pools of your own are there after the install";
         let hint = "for example matchLabels: {pools.operator.machineconfiguration.openshift.io/worker: \"\"}";
         Problem::new("spec.machineConfigPoolSelector", "a selector of no pool", rule).hint(hint)

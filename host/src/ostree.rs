@@ -225,7 +225,8 @@ impl System {
         })
     }
 
-    /// Stages a commit that was kept, and removes what was laid out of it. Its serial.
+    /// Stages a commit that was kept, and removes what was laid out of it. Returns the
+    /// deployment's serial.
     ///
     /// # Errors
     /// As [`Self::stage`].
@@ -246,7 +247,7 @@ impl System {
     }
 
     /// Makes a deployment of a commit that becomes the first at the next shutdown, with today's `/etc` merged into
-    /// its own and the kernel arguments of the one before. Its serial.
+    /// its own and the kernel arguments of the one before. Returns its serial.
     ///
     /// # Errors
     /// The boot file system has no room for its kernel, or OSTree refuses.

@@ -24,7 +24,6 @@ const GIVEN: &str = "machine-configs-given";
 /// The folder or a file in it cannot be read.
 pub fn read(directory: &Path, problems: &mut Vec<FileProblem>) -> Result<Vec<MachineConfig>, Failure> {
     let mut all = Vec::new();
-    let roles: Vec<&str> = POOLS.iter().map(|role| role.as_str()).collect();
     let mut seen: BTreeMap<String, String> = BTreeMap::new();
     for name in files(&directory.join(FOLDER))? {
         let file = format!("{FOLDER}/{name}");
@@ -50,8 +49,7 @@ pub fn read(directory: &Path, problems: &mut Vec<FileProblem>) -> Result<Vec<Mac
             }
             match document.outcome {
                 Ok(config) => {
-                    problems.extend(machine_config::without_pool(&config, &roles).into_iter().map(of));
-                    problems.extend(preview::selects_no_pool(&config).into_iter().map(of));
+                    problems.extend(preview::without_pool(&config).into_iter().map(of));
                     problems.extend(preview::problems(&config).into_iter().map(of));
                     all.push(config);
                 }

@@ -43,7 +43,7 @@ pub const IDENTITY: &[&str] = &[
     "/var/lib/kubelet/pki",
 ];
 /// Beside DHCP's: files of the image's `sourcedir` directories are read in the order of their names.
-/// Every `*.crt` in it is trusted (`ashlar-authorities.service`). OpenShift's nodes have it there.
+/// Every file in it is trusted (`ashlar-authorities.service`). OpenShift's nodes have it there.
 const AUTHORITIES: &str = "/etc/pki/ca-trust/source/anchors";
 const TIME_SERVERS: &str = "/etc/chrony/sources.d/install-config.sources";
 pub const BOOTSTRAP_KUBECONFIG: &str = "/etc/kubernetes/bootstrap-kubeconfig";

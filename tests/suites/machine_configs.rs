@@ -469,7 +469,7 @@ fn has_room_for(rack: &Rack, node: &str, pods: &str) -> anyhow::Result<()> {
 
 fn authority() -> Value {
     json!({"config": {"ignition": {"version": "3.4.0"}, "storage": {"files": [{
-        "path": "/etc/pki/ca-trust/source/anchors/own.crt",
+        "path": "/etc/pki/ca-trust/source/anchors/own.pem",
         "mode": 0o644,
         "contents": {"inline": AUTHORITY},
     }]}}})

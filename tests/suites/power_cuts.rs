@@ -22,6 +22,8 @@ const ROUND: Duration = Duration::from_secs(300);
 const WRITING: std::ops::Range<u64> = 0..12_000;
 /// States of a host whose disk is not written yet.
 const BEFORE: [&str; 5] = ["registered", "booting", "enrolled", "writing", "failed"];
+/// Rounds one after the other without a cut: a rack begins anew after one.
+const MOST_IDLE: u32 = 3;
 const TOOL: Duration = Duration::from_secs(30);
 const CREATE: [&str; 2] = ["create", "cluster"];
 
@@ -34,10 +36,12 @@ fn main() -> ExitCode {
     });
     let Some(mut rack) = rack else { return runner.end() };
     runner.fact("power cuts at random moments of an install: no disk boots that is not whole", || {
-        let (mut done, mut whole) = (0, 0);
+        let (mut done, mut whole, mut idle) = (0, 0, 0);
         while done < cuts(20) {
             let (of_round, of_them_whole) = round(&rack)?;
             (done, whole) = (done + of_round, whole + of_them_whole);
+            idle = if of_round == 0 { idle + 1 } else { 0 };
+            ensure!(idle < MOST_IDLE, "no server came to writing its disk in {idle} rounds, see cuts.log");
             if of_round == 0 {
                 println!("every disk is written: the rack begins anew");
                 rack = up()?;

@@ -1,12 +1,12 @@
 //! One machine config by the rules of Ignition, and by those of a node that must stay one. Pure.
 
 use ashlar_ignition::{Config, ParseError, Parsed, parse_value};
-use ashlar_model::bootstrap_api::Role;
 use ashlar_model::config::Problem;
 use ashlar_model::machine_config::MachineConfig;
 use serde_json::{Value, json};
 
-use super::{Pool, protect};
+use super::membership::selector_of_pools;
+use super::protect;
 
 /// A machine config that can be merged.
 #[derive(Clone)]
@@ -21,12 +21,9 @@ pub struct Judged {
 /// # Errors
 /// Every problem, with its path in the object (`spec.config.storage.files.0.path`).
 pub fn judge(object: &MachineConfig) -> Result<Judged, Vec<Problem>> {
-    if let Some(Err(why)) =
-        object.settings.as_ref().map(|made| Pool::of_role(Role::Worker).is_selected(&made.pools))
-    {
-        let problem =
-            Problem::new("spec.machineConfigPoolSelector", "a selector", format!("must be one: {why}"));
-        return Err(vec![problem]);
+    if let Some(Err(why)) = object.settings.as_ref().map(|settings| selector_of_pools(&settings.pools)) {
+        let path = "spec.machineConfigPoolSelector";
+        return Err(vec![Problem::new(path, why, "must be a label selector of Kubernetes")]);
     }
     let empty = || json!({"ignition": {"version": "3.5.0"}});
     let value = object.config.clone().unwrap_or_else(empty);

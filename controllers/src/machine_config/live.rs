@@ -69,7 +69,7 @@ struct Unreadable {
 impl Unreadable {
     fn is_of(&self, pool: &Pool) -> bool {
         match &self.pools {
-            Some(pools) => pool.is_selected(pools).unwrap_or(false),
+            Some(pools) => pool.is_selected(pools),
             None => pool.selects(&self.labels),
         }
     }

@@ -76,19 +76,16 @@ impl Pool {
     #[must_use]
     pub fn has(&self, config: &MachineConfig) -> bool {
         match &config.settings {
-            Some(settings) => self.is_selected(&settings.pools).unwrap_or(false),
+            Some(settings) => self.is_selected(&settings.pools),
             None => self.selects(&config.all_labels()),
         }
     }
 
-    /// Whether a selector of pools (of a KubeletConfig or ContainerRuntimeConfig) takes this one.
-    ///
-    /// # Errors
-    /// It cannot be understood.
-    pub fn is_selected(&self, pools: &Value) -> Result<bool, String> {
-        let read: objects::Selector =
-            serde_json::from_value(pools.clone()).map_err(|error| error.to_string())?;
-        Ok(matches(&selector(&read)?, &self.labels))
+    /// Whether a selector of pools (of a KubeletConfig or ContainerRuntimeConfig) takes this one; one that cannot be
+    /// understood takes none.
+    #[must_use]
+    pub fn is_selected(&self, pools: &Value) -> bool {
+        selector_of_pools(pools).is_ok_and(|selector| matches(&selector, &self.labels))
     }
 
     /// Whether a machine config with these labels is the pool's.
@@ -153,6 +150,13 @@ pub fn no_pool(config: &MachineConfig) -> String {
 /// One that says nothing would take everything: it takes nothing.
 fn matches(selector: &Selector, labels: &Labels) -> bool {
     !selector.selects_all() && selector.matches(labels)
+}
+
+/// # Errors
+/// It cannot be understood.
+pub(super) fn selector_of_pools(pools: &Value) -> Result<Selector, String> {
+    let read: objects::Selector = serde_json::from_value(pools.clone()).map_err(|error| error.to_string())?;
+    selector(&read)
 }
 
 fn selector(selector: &objects::Selector) -> Result<Selector, String> {

@@ -226,7 +226,7 @@ fn a_kubelet_config_is_of_the_pools_that_it_selects() {
     let of = |role, object| render(&cluster(), &Pool::of_role(role), &[object]).expect("rendered").parts;
     assert_eq!(of(Role::Worker, object("worker")), ["00-worker", "KubeletConfig/many-pods"]);
     assert_eq!(of(Role::Master, object("worker")), ["00-master"]);
-    assert!(crate::preview::selects_no_pool(&object("worker")).is_none());
-    let problem = crate::preview::selects_no_pool(&object("infra")).expect("of no pool");
+    assert!(crate::preview::without_pool(&object("worker")).is_none());
+    let problem = crate::preview::without_pool(&object("infra")).expect("of no pool");
     assert_eq!(problem.path, "spec.machineConfigPoolSelector");
 }

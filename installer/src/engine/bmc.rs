@@ -13,9 +13,9 @@ use crate::failure::Failure;
 const SYSTEM_AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
 /// How long a power change may take to show.
 const POWER_LIMIT: Duration = Duration::from_secs(90);
+/// For many BMCs a reset is off and on again: how long the first may show.
+const RESET_LIMIT: Duration = Duration::from_secs(30);
 /// How long an operating system may take to shut down by itself.
-/// A reset is off and on again for many BMCs, within this time.
-const RESET: Duration = Duration::from_secs(30);
 const GRACE: Duration = Duration::from_secs(20);
 
 pub struct Controller {
@@ -96,7 +96,7 @@ impl Controller {
 
     /// Whether the machine comes on by itself, as one does that was reset. One that stays off has lost its power since.
     pub async fn comes_on(&self) -> Result<bool, Failure> {
-        match self.bmc.wait_for_power(PowerState::On, RESET).await {
+        match self.bmc.wait_for_power(PowerState::On, RESET_LIMIT).await {
             Ok(()) => Ok(true),
             Err(Error::TimedOut { .. }) => self.is_on().await,
             Err(error) => Err(failure(&self.host, "waiting for it to power on", error)),

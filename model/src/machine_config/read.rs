@@ -94,11 +94,8 @@ pub fn from_object(mut object: Value) -> Result<MachineConfig, Vec<Problem>> {
     if let Some(problem) = other_kind(&object) {
         return Err(vec![problem]);
     }
-    let is_machine_config = object["kind"] == KIND;
-    let members = ["apiVersion", "kind", "metadata", "spec", "status"];
-    // A machine config has no status.
-    unknown(&object, "", &members[..if is_machine_config { 4 } else { 5 }], &mut problems);
-    if !is_machine_config {
+    unknown(&object, "", &["apiVersion", "kind", "metadata", "spec"], &mut problems);
+    if object["kind"] != KIND {
         let name = name(&object["metadata"], &mut problems);
         let made = settings::machine_config(&object, name.as_deref(), &mut problems);
         return made.ok_or(problems);
@@ -202,7 +199,7 @@ fn role(label: Option<String>, problems: &mut Vec<Problem>) -> Option<String> {
 
 /// What is wrong with a config whose role is none of these.
 pub fn without_pool(config: &MachineConfig, roles: &[&str]) -> Option<Problem> {
-    (config.settings.is_none() && !roles.contains(&config.role.as_str())).then(|| {
+    (!roles.contains(&config.role.as_str())).then(|| {
         let rule = format!("must be {}: without a pool it would have no effect", roles.join(" or "));
         Problem::new(format!("metadata.labels.{ROLE_LABEL}"), format!("`{}`", config.role), rule)
             .hint("correct the label, or apply the config when its pool is there")

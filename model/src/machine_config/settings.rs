@@ -103,7 +103,8 @@ fn kubelet(spec: &Value, problems: &mut Vec<Problem>) -> Vec<DropIn> {
     match &spec["logLevel"] {
         Value::Null => {}
         level if level.as_u64().is_some_and(|level| level <= MOST_VERBOSE) => {
-            fields.insert("logging".into(), json!({"verbosity": level}));
+            let logging = json!({"verbosity": level});
+            only_once(&mut fields, "logging", logging, "spec.logLevel", problems);
         }
         other => problems.push(Problem::new("spec.logLevel", shown(other), "must be a number from 0 to 10")),
     }
@@ -182,7 +183,21 @@ fn tls(profile: &Value, fields: &mut Map<String, Value>, problems: &mut Vec<Prob
             return;
         }
     };
-    fields.insert("tlsMinVersion".into(), least.into());
+    only_once(fields, "tlsMinVersion", least.into(), "spec.tlsSecurityProfile", problems);
+}
+
+/// Sets a field of the kubelet's that `path` asks for, unless it is given itself.
+fn only_once(
+    fields: &mut Map<String, Value>,
+    name: &str,
+    value: Value,
+    path: &str,
+    problems: &mut Vec<Problem>,
+) {
+    if fields.insert(name.into(), value).is_some() {
+        let rule = format!("must not stand together with spec.kubeletConfig.{name}");
+        problems.push(Problem::new(path, "the same setting twice", rule).hint("remove one of them"));
+    }
 }
 
 fn runtime(spec: &Value, problems: &mut Vec<Problem>) -> Vec<DropIn> {

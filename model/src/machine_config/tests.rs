@@ -158,6 +158,7 @@ fn a_kubelet_config_is_refused_by_its_fields() {
     for (spec, path) in [
         (serde_json::json!({"autoSizingReserved": true}), "spec.autoSizingReserved"),
         (serde_json::json!({"logLevel": 11}), "spec.logLevel"),
+        (serde_json::json!({"logLevel": 4, "kubeletConfig": {"logging": {"verbosity": 2}}}), "spec.logLevel"),
         (serde_json::json!({"tlsSecurityProfile": {"type": "Old"}}), "spec.tlsSecurityProfile.type"),
         (serde_json::json!({"kubletConfig": {}}), "spec.kubletConfig"),
     ] {
